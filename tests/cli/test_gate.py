@@ -77,7 +77,7 @@ def test_options_of_the_estimation_reach_it(wdist, estimated):
         (("--max", "1", "--tolerance", "5%"), "--tolerance is how much W1 may have grown since --baseline"),
         (("--baseline", "x.json", "--tolerance", "5"), "would be 500 %; write 5%"),
         (("--baseline", "x.json", "--tolerance", "a bit"), "'a bit' is not a fraction"),
-        (("--baseline", "x.json", "--tolerance=-3%"), "--tolerance is a share of at least 0"),
+        (("--baseline", "x.json", "--tolerance=-3%"), "--tolerance is a fraction of at least 0"),
         (("--baseline", "absent.json"), "absent.json cannot be read"),
         (("--max", "1", "--on", "both"), "--on both is unknown"),
         (("--max", "1", "--format", "mardown"), "did you mean markdown"),

@@ -150,8 +150,8 @@ def test_a_network_is_trained_unless_another_critic_is_named():
         ({"columns": "x", "with_": []}, UsageError, "with_ names no column"),
         ({"columns": "x", "with_": ["y", "x"]}, UsageError, "'x' is in both"),
         ({"columns": ["x", "y"]}, UsageError, "all columns"),
-        ({"columns": "x", "folds": 3}, UsageError, "without folds"),
-        ({"columns": "x", "draws": 300}, UsageError, "without draws"),
+        ({"columns": "x", "folds": 3}, UsageError, "folds has no effect"),
+        ({"columns": "x", "draws": 300}, UsageError, "draws has no effect"),
     ],
     ids=str,
 )

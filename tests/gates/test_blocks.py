@@ -93,13 +93,13 @@ def test_verdicts_name_the_reference_and_do_not_claim_more(sides):
     far, near = judged(sides, "reference+5%"), judged(sides, "reference+60%")
     assert (far.answer, near.answer) == ("fail", "pass")
     assert "above the limit, 5 % above the reference against itself" in far.verdict.reason
-    assert "W1 between their distributions may be less" in far.verdict.reason
+    assert "W1 between their distributions may be smaller" in far.verdict.reason
     assert "W1 between their distributions" not in near.verdict.reason, "the test is about a difference"
     assert near.estimate.critic.steps == 0, "no critic is trained"
     block = near.estimate.block
     absolute = judged(sides, block.upper * 1.01)
     assert absolute.answer == "pass"
-    assert absolute.verdict.reason.endswith("W1 between their distributions is no more.")
+    assert absolute.verdict.reason.endswith("W1 between their distributions is no larger.")
     undecided = judged(sides, block.estimate)
     assert undecided.answer == "inconclusive"
     assert "times as many samples" in undecided.verdict.what_would_decide

@@ -207,7 +207,7 @@ def test_what_compare_records_is_a_baseline(sets, tmp_path):
 def test_another_feature_space_is_not_taken_for_other_samples(sets, tmp_path):
     a, b = sets
     last = record(tmp_path / "last.json", gate(a, b, maximum=5.0, **FORMULA))
-    with pytest.raises(UsageError, match="between the samples themselves, and this run measures them between features by"):
+    with pytest.raises(UsageError, match="between the samples themselves, but this run measures them between features by"):
         gate(a, b, baseline=last, features=lambda x: 2 * x, **FORMULA)
 
 

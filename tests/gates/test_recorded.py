@@ -87,10 +87,10 @@ def test_a_comparison_is_read_by_the_names_that_it_ranks(write):
         ("[1]", "is not a result of wdist"),
         ({**ESTIMATE, "command": "verify"}, "is not a result of wdist"),
         ({**ESTIMATE, "schema_version": "0"}, "has schema version 0; this wdist reads 1"),
-        ({**ESTIMATE, "a": {"address": "data.h5"}}, "is not as wdist wrote it"),
-        ({**ESTIMATE, "samples": None}, "is not as wdist wrote it"),
-        ({**ESTIMATE, "samples": {"lower": "1", "upper": 2}}, "is not as wdist wrote it"),
-        ('{"schema_version": "1", "command": "gate", "population": {"lower": NaN}}', "is not as wdist wrote it"),
+        ({**ESTIMATE, "a": {"address": "data.h5"}}, "is damaged or was changed"),
+        ({**ESTIMATE, "samples": None}, "is damaged or was changed"),
+        ({**ESTIMATE, "samples": {"lower": "1", "upper": 2}}, "is damaged or was changed"),
+        ('{"schema_version": "1", "command": "gate", "population": {"lower": NaN}}', "is damaged or was changed"),
     ],
 )
 def test_other_files_are_refused_in_one_sentence(write, document, words):
@@ -108,10 +108,10 @@ def test_the_reference_must_be_the_same(write):
     recorded = read_recorded(write(ESTIMATE))
     recorded.check_reference(INFO, DIGEST)
     recorded.check_reference(replace(INFO, address="moved/data.h5"), DIGEST)
-    other = r"held other samples: data\.h5 with digest abababababab\.\.\., and A is now data\.h5 with cdcd"
+    other = r"held other samples: data\.h5 with digest abababababab\.\.\., but A is now data\.h5 with cdcd"
     with pytest.raises(SourceError, match=other):
         recorded.check_reference(INFO, "cd" * 32)
-    with pytest.raises(SourceError, match="was read with scale 1, and now with 2"):
+    with pytest.raises(SourceError, match="was read with scale 1, but now with 2"):
         recorded.check_reference(replace(INFO, scale=2.0), DIGEST)
     with pytest.raises(SourceError, match="endless draws have no digest"):
         recorded.check_reference(INFO, None)
@@ -133,7 +133,7 @@ def test_metric_and_features_must_be_the_same(write):
     with pytest.raises(UsageError, match='metric="l2", not l1'):
         recorded.check_space("l1", None)
     features = Features(spec="m:f", what="m:f", dim=3, digest="00")
-    with pytest.raises(UsageError, match="between the samples themselves, and this run measures them between features by m:f"):
+    with pytest.raises(UsageError, match="between the samples themselves, but this run measures them between features by m:f"):
         recorded.check_space("l2", features)
     with_features = read_recorded(write({**ESTIMATE, "features": vars(features)}))
     with_features.check_space("l2", features)

@@ -142,7 +142,7 @@ def test_the_result_is_reported_like_every_gate():
 @pytest.mark.parametrize(
     ("limits", "options", "sentence"),
     [
-        ({"max_lower": 1.0}, {}, "about no other rule"),
+        ({"max_lower": 1.0}, {}, "give maximum alone"),
         ({"maximum": 1.0, "on": "samples"}, {}, 'not on="samples"'),
         ({"maximum": 1.0}, {"folds": 3}, "without folds"),
         ({"maximum": 1.0}, {"budget": "1m"}, "max_seconds limits the time"),

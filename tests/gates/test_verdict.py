@@ -221,7 +221,7 @@ def test_numbers_that_are_no_distance_or_share_are_refused(value):
         Maximum(value=value)
     with pytest.raises(UsageError, match="max_lower is a distance"):
         LowerMaximum(value=value)
-    with pytest.raises(UsageError, match="tolerance is a share"):
+    with pytest.raises(UsageError, match="tolerance is a fraction"):
         NoWorse(before=samples(1, 2), tolerance=value)
 
 
@@ -234,7 +234,7 @@ def test_numbers_that_are_no_distance_or_share_are_refused(value):
         ({"max_lower": 1.0, "baseline": "last.json"}, "which baseline needs"),
         ({"maximum": -1.0}, "maximum is a distance"),
         ({"max_lower": math.nan}, "max_lower is a distance"),
-        ({"baseline": "last.json", "tolerance": -0.1}, "tolerance is a share"),
+        ({"baseline": "last.json", "tolerance": -0.1}, "tolerance is a fraction"),
         ({"maximum": 1.0, "on": "both"}, "on both is unknown"),
     ],
 )
@@ -295,7 +295,7 @@ def test_a_detected_value_is_never_called_a_bound_of_w1_from_above():
         "What this critic finds between A and B on fresh samples is at most 1.196, within the maximum of 1.5, with 95 % confidence "
         "(asymptotic). This does not bound W1: another critic may find more."
     )
-    assert failed.reason.endswith("(asymptotic). W1 between their distributions is no less.")
+    assert failed.reason.endswith("(asymptotic). W1 between their distributions is no smaller.")
     for verdict in (passed, failed, judge(Maximum(value=1.1), detected(1.0))):
         assert not re.search(r"W1[^.]* is at most", verdict.reason)
 

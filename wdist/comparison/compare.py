@@ -47,17 +47,17 @@ def run_comparison(
 ) -> Comparison:
     """Compares with validated options; arguments, result and errors as for :func:`wdist.compare`.
 
-    Of several shards, ``shard`` tells the number, from 0 on, and how many there are; bounds are those of all results together.
+    ``shard`` is the number of this shard, counted from 0, and how many there are; bounds hold together over all shards.
     """
     began, observer, (number, of) = now(), observer or Silent(), shard
     _check_options(options)
     observer.notify(Stage(what="reading and checking the sources"))
     features = open_features(options.features, options.access, choose_device(options.device))
-    access = replace(options.access, feature_cache=None)  # the features have it, and the noise floor maps nothing
+    access = replace(options.access, feature_cache=None)  # the feature space holds the cache; the noise floor has no features
     options = replace(options, features=features, baselines=NONE, access=access)
     field = _open(reference, sources, names, options, images=witnesses > 0)
     if of > len(field.others):
-        raise UsageError(f"--shard divides {len(field.others)} sources among {of} runs, and each needs one; make fewer shards")
+        raise UsageError(f"--shard divides {len(field.others)} sources among {of} runs, but each needs one; make fewer shards")
     rounds = _Rounds(field, options, observer, witnesses=witnesses)
     tasks: dict[str, Callable[[], _Outcome]] = {name: partial(rounds.judge, name) for name in field.others}
     if rounds.halves is not None:
@@ -86,7 +86,8 @@ def comparison_of(shards: Sequence[ComparisonShard]) -> Comparison:
     """The comparison of all sources of these shards, which have the same settings.
 
     Raises:
-        WdistError: the first failure, if nothing succeeded; KeyboardInterrupt: the user interrupted before that.
+        WdistError: no source has a result; this is the first failure.
+        KeyboardInterrupt: no source has a result, because the user interrupted the run.
     """
     one, outcomes = shards[0], {name: found for shard in shards for name, found in shard.outcomes.items()}
     order = [name for name in (*one.names, NOISE_FLOOR) if name in outcomes]
@@ -133,7 +134,7 @@ def _check_options(options: EstimateOptions) -> None:
 
 
 def _options_of_one(options: EstimateOptions, field: "_Field", *, results: int) -> EstimateOptions:
-    """Options of one result: equal parts of the error and of the budget, and blocks and folds that suit all sources."""
+    """Options of one result: equal shares of the error and of the budget, and blocks and folds that suit all sources."""
     budget, reference = options.budget, field.reference.side.source
     others = [each.side.source for each in field.others.values()]
     if budget is not None:
@@ -155,7 +156,7 @@ def _without_training(options: EstimateOptions) -> EstimateOptions:
 
 
 def _block_size(options: EstimateOptions, sources: Sequence[Source]) -> int:
-    """One size of blocks for all sources, so that those of the reference are the same; 0 where some source has too few samples."""
+    """One block size for all sources, so that they share the blocks of the reference; 0 if a source has too few samples."""
     if options.blocks is not None or not options.couplings:
         return options.blocks or 0
     drawn = options.draws or DRAWN_HELD_OUT
@@ -168,37 +169,37 @@ def _block_size(options: EstimateOptions, sources: Sequence[Source]) -> int:
 
 
 _Outcome: TypeAlias = Entry | WdistError | None
-"""A result, why there is none, or None where the user asked to stop before."""
+"""A result, the error that prevented it, or None if the user stopped the run before."""
 _MOST_HELD = 1 << 30
-"""Most bytes of all sources together on which each critic is evaluated."""
+"""Most bytes of all sources together for which each critic is evaluated on other sources."""
 _NO_NOISE_FLOOR = f"the reference has too few samples for a noise floor, which needs at least {LEAST_ROWS}"
 
 
 class _Opened(NamedTuple):
-    """One source, checked."""
+    """One source that was opened and checked."""
 
     given: Source
-    """For the estimate, which surveys it again so that digests are those of a single estimate."""
+    """The source for the estimate, which surveys it again, so that digests are those of a single estimate."""
     side: Side
 
 
 class _Field(NamedTuple):
-    """Everything that is compared."""
+    """The reference and the sources compared with it."""
 
     reference: _Opened
     others: dict[str, _Opened]
-    """By name, in the order given."""
+    """The sources by name, in the order given."""
     digests: list[str | None]
-    """Those of the reference and the others."""
+    """Digests of the reference and of the others."""
     warnings: tuple[str, ...]
-    """Those that no estimate repeats."""
+    """Warnings that no estimate repeats."""
 
 
 def _open(reference: Any, sources: Sequence[Any], names: Sequence[str] | None, options: EstimateOptions, *, images: bool) -> _Field:
     """Opens and checks everything, so that bad input is found before the first training.
 
     Raises:
-        WdistError: a source is missing, or cannot be read or compared; the names do not fit, or witnesses are not images.
+        WdistError: a source is missing, or cannot be read or compared; names do not fit the sources; or witnesses are not images.
     """
     if not sources:
         raise UsageError("there is nothing to compare with the reference; name at least one source after it")
@@ -211,7 +212,7 @@ def _open(reference: Any, sources: Sequence[Any], names: Sequence[str] | None, o
     digests = [each.digest for each in found]
     check_same("sources", digests)
     chosen = _names(names, [each.given.info.address for each in found[1:]])
-    # Each estimate repeats what is said about tables of numbers, and about sources that are not mapped to features.
+    # Estimates repeat the warnings about plain tables of numbers, and about sources without features.
     warnings = joint.warnings if is_encoded(found[0].given) else ()
     judged, given = [each.source for each in found], [each.given for each in found]
     if options.features is not None:
@@ -231,7 +232,7 @@ def _names(names: Sequence[str] | None, addresses: Sequence[str]) -> tuple[str, 
 
 
 class _Rounds:
-    """One result after another until the user asks to stop; a source that fails is left out with its reason."""
+    """Computes one result after another until the user interrupts; a source that fails is left out, with the reason."""
 
     def __init__(self, field: _Field, options: EstimateOptions, observer: Observer, *, witnesses: int) -> None:
         self._field, self._observer, self._witnesses = field, observer, witnesses
@@ -266,7 +267,7 @@ class _Rounds:
 
     @cached_property
     def _rows(self) -> dict[str, ResidentRows]:
-        """The samples of all sources that are stored; none where they are too many to be held together."""
+        """The samples of all stored sources; empty if they are too many to be held together."""
         found = {name: each.side.source for name, each in self._field.others.items()}
         stored = {name: each for name, each in found.items() if isinstance(each, FiniteSource)}
         if sum(each.nbytes for each in stored.values()) > _MOST_HELD:
@@ -278,7 +279,7 @@ class _Rounds:
         assert self.halves is not None
         options = _without_training(self._options)
         if not isinstance(self.halves[0], FiniteSource):
-            options = replace(options, folds=1)  # draws have no folds, and need none
+            options = replace(options, folds=1)  # two sides of draws are not divided into folds
         return self._estimate(NOISE_FLOOR, "noise floor, the reference against itself", *self.halves, options)
 
     def slope(self) -> float | None:
@@ -306,8 +307,8 @@ class _Rounds:
         return Entry(name=name, estimate=estimate)
 
     def _expected_later(self) -> float | None:
-        """Seconds that the sources after this one are expected to take: equal parts of a limit, or as long as those before; None
-        before the first is done."""
+        """Expected seconds for the sources after this one: their budgets, or as long as those before took; None before the first is
+        done."""
         if self._left == 0:
             return 0.0
         limit = None if self._options.budget is None else self._options.budget.seconds
@@ -316,7 +317,7 @@ class _Rounds:
 
 
 class _WithLaterSources:
-    """Passes on the events of one estimate; what comes after it includes the sources still to be estimated."""
+    """Passes on the events of one estimate, adding the time of the sources still to be estimated to what comes after it."""
 
     def __init__(self, observer: Observer, *, seconds: float | None) -> None:
         self._observer, self._seconds = observer, seconds

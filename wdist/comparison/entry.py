@@ -18,8 +18,8 @@ class Entry:
     """Estimate with the reference as A and the source as B."""
     witnesses: Witnesses | None = None
     on_others: Mapping[str, tuple[Potentials, ...]] = field(default_factory=dict, compare=False, repr=False)
-    """Values of this source's critics on other sources, by their names: those of each fold on the samples of that fold, divided by
-    its certificate."""
+    """Values of this source's critics on other sources, by the names of these: each fold's critic on the samples of its fold,
+    divided by its certificate."""
 
     @property
     def source(self) -> SourceInfo:

@@ -1,4 +1,4 @@
-"""The reference against itself: the distance that its number of samples cannot resolve, and how it falls with that number."""
+"""The reference against itself: the distance that its number of samples cannot resolve, and how it falls with more samples."""
 
 import math
 
@@ -15,18 +15,18 @@ from wdist.transport.coupling import Effort
 from wdist.transport.samples import upper_bound
 
 LEAST_ROWS = 2 * MINIMUM_ROWS
-"""Samples that the reference needs to be halved."""
+"""Fewest samples of a reference that is divided into halves."""
 _SLOPE_ROWS = 1000
-"""Samples of each half between which the slope is measured: transport then takes some tenths of a second."""
+"""Samples of each half between which the slope is measured; transport between them takes a few tenths of a second."""
 _SLOPES = (0.01, 0.5)
 """Range of measured slopes; W1 between samples of one distribution falls no faster than n^(-1/2)."""
 _EFFORT = Effort(seconds=5.0, nbytes=1 << 30)
 
 
 def halves(reference: Source, *, seed: int) -> tuple[Source, Source] | None:
-    """Returns two sources of independent samples of the same distribution; None if there are too few."""
+    """Two sources of independent samples from the distribution of the reference; None if it has too few samples."""
     if not isinstance(reference, FiniteSource):
-        return reference, reference  # the two sides draw from streams of their own
+        return reference, reference  # the two sides draw from separate random streams
     half = reference.count // 2
     if reference.count < LEAST_ROWS:
         return None
@@ -39,8 +39,8 @@ def halves(reference: Source, *, seed: int) -> tuple[Source, Source] | None:
 def measured_slope(a: Source, b: Source, *, metric: GroundMetric, seed: int) -> float | None:
     r"""Measures the r in :math:`n^{-r}`, the rate at which W1 between n samples of one distribution falls.
 
-    Compares the exact W1 between up to 1000 samples of each side, which have one distribution and are independent, with its mean
-    over four disjoint quarters of them. The result is at most 1/2, and None if it could not be measured.
+    Compares the exact W1 between up to 1000 samples of each side, which are independent and have one distribution, with its mean
+    over four disjoint quarters of them. The result is at most 1/2; None if it cannot be measured.
     """
     x, y = (_sample(source, side=side, seed=seed) for side, source in enumerate((a, b)))
     quarter = min(len(x), len(y)) // 4
@@ -53,7 +53,7 @@ def measured_slope(a: Source, b: Source, *, metric: GroundMetric, seed: int) -> 
 
 
 def _sample(source: Source, *, side: int, seed: int) -> Tensor:
-    """Returns up to 1000 samples in random order, in the units of the source, float64, on the CPU."""
+    """Up to 1000 samples in random order, in the units of the source, float64, on the CPU."""
     stream = random_stream(seed, side, 4)
     if not isinstance(source, FiniteSource):
         return source.draw(_SLOPE_ROWS, stream).double().cpu()
@@ -63,7 +63,7 @@ def _sample(source: Source, *, side: int, seed: int) -> Tensor:
 
 
 def _transport(x: Tensor, y: Tensor, metric: GroundMetric) -> float | None:
-    """Returns W1 between two sets of samples; None if transport was not solved."""
+    """W1 between two sets of samples; None if transport was not solved exactly."""
     sides = [ResidentRows(values=side, info=open_values(side).info) for side in (x, y)]
     coupling = upper_bound(sides[0], sides[1], prepare=lambda rows: rows, effort=_EFFORT, seed=0, metric=metric)
     return coupling.cost if coupling is not None and coupling.exact and math.isfinite(coupling.cost) else None

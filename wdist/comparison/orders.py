@@ -1,24 +1,24 @@
 r"""Orders of sources by their distance from one reference, at five levels, the strongest first.
 
-Sample sets, populations, and generators by their W1 to the samples of the reference are ordered where their intervals are disjoint.
-The other two levels test one paired statistic for each
-pair of sources, on the same samples of the reference, whose share in both distances cancels:
+Sample sets, populations, and generators (by W1 from the samples of the reference) are ordered if their intervals are disjoint. The
+other two levels test one paired statistic for each pair of sources, on the same samples of the reference, whose contributions to
+both distances cancel:
 
 - detected: the difference of the two held-out values, with the critics f and g and the sources' own samples x and y,
 
   .. math:: \frac1n \sum_i (f - g)(r_i) - \frac1{m} \sum_j f(x_j) + \frac1{k} \sum_l g(y_l);
 
-  the three means are independent given the critics, which gives Welch's t. With folds it is the mean over folds, with the critics
-  of :mod:`wdist.comparison.pool` and the variance of :mod:`wdist.bounds.mean_difference`. Where both sources are judged by one
-  critic, the reference drops out, and samples that neither trained nor chose it share nothing between folds.
+  the three means are independent given the critics, which gives Welch's t. With folds, the statistic is the mean over folds, with
+  the critics of :mod:`wdist.comparison.pool` and the variance of :mod:`wdist.bounds.mean_difference`. If one critic judges both
+  sources, the reference drops out, and samples that neither trained nor chose the critic are independent between folds.
 - block: the differences, group by group, of the centred distances between blocks; Student's t.
 
 Both are asymptotic. Each difference is tested two-sided, so that its sign may be claimed, and the p-values of a level are adjusted
 for all its pairs by Holm's method: a level claims a wrong order with probability at most 1 - confidence.
 
-Longer training finds more of a source, so it can reverse an order only by what it adds to the nearer one: at the level detected,
-no source is called nearer while the critics that judge it improve: if their validation value still rose in the last quarter of
-training by more than 1 % of what is found of the farther source.
+Longer training finds a larger distance, so it can reverse an order only by what it adds to the nearer source. At the level
+detected, no source is therefore called nearer while the critics that judge it still improve: if their validation value rose in the
+last quarter of training by more than 1 % of the distance that is found for the farther source.
 
 References:
     Holm (1979), A simple sequentially rejective multiple test procedure.
@@ -52,9 +52,9 @@ class OrderClaim:
     nearer: str
     farther: str
     p_value: float | None = None
-    """Two-sided p-value of "equally near", adjusted for all pairs of the level; None where intervals are disjoint."""
+    """Two-sided p-value of "equally near", adjusted for all pairs of the level; None if the claim rests on disjoint intervals."""
     certain: bool = False
-    """Whether no statistics are involved."""
+    """Whether the claim is certain, without statistics."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Order:
     tested: tuple[OrderClaim, ...] = ()
     """All pairs that were tested, claimed or not, with their adjusted p-values."""
     withheld: tuple[OrderClaim, ...] = ()
-    """Pairs that the test decides, but not claimed because critics that judge the nearer source had not stopped improving."""
+    """Pairs that the test decides, but that are not claimed because critics of the nearer source had not stopped improving."""
 
     def between(self, one: str, other: str) -> OrderClaim | None:
         """The claim about two sources, if there is one."""
@@ -89,7 +89,7 @@ class Orders:
     population: Order
     """Order of the distributions by W1: proved, from disjoint intervals."""
     reference: Order
-    """Order of what generators draw by W1 to the samples of the reference, as they are: from disjoint intervals, asymptotic."""
+    """Order of what generators draw, by W1 from the given samples of the reference: from disjoint intervals, asymptotic."""
     detected: Order
     """Order by what critics find on fresh samples: tested in pairs, asymptotic."""
     block: Order
@@ -113,7 +113,7 @@ def interval_order(
     upper: Callable[[Entry], float | None],
     sorted_by: Callable[[Entry], float],
 ) -> Order:
-    """The order that follows from disjoint intervals; certain for the sample sets."""
+    """The order claimed by disjoint intervals; certain for the sample sets."""
     claims = tuple(
         OrderClaim(nearer=near.name, farther=far.name, certain=level == "samples")
         for near in entries
@@ -124,7 +124,7 @@ def interval_order(
 
 
 def reference_order(entries: Sequence[Entry]) -> Order:
-    """The order of those sources that are drawn without end, by W1 to the samples of the reference."""
+    """The order of the sources that are drawn without end, by W1 from the samples of the reference."""
     found = {entry.name: entry.estimate.semi_discrete for entry in entries if entry.estimate.semi_discrete is not None}
     return interval_order(
         "reference",
@@ -136,10 +136,12 @@ def reference_order(entries: Sequence[Entry]) -> Order:
 
 
 def detected_order(entries: Sequence[Entry], found: Mapping[str, tuple[Found, ...]], *, alpha: float) -> Order:
-    """The order of what critics find on fresh samples; without folds, of one part of the samples.
+    """The order of what critics find on fresh samples; without folds, on one held-out part of the samples.
 
     Arguments:
-        found: what the critics that judge a source find of it, fold by fold, by its name.
+        entries: the sources.
+        found: held-out values of the critics that judge each source, fold by fold, by its name.
+        alpha: probability of claiming a wrong order.
     """
     rises = {entry.name: entry.estimate.critic.rise for entry in entries}
 
@@ -171,7 +173,7 @@ def _tested(
     *,
     improving: Callable[[OrderClaim], bool] = lambda _: False,
 ) -> Order:
-    """The order that tests of all pairs decide, but for claims that longer training may reverse."""
+    """The order decided by tests of all pairs, without claims that longer training may reverse."""
     found = [
         OrderClaim(
             nearer=(one if apart.estimate < 0 else other).name,
@@ -197,7 +199,7 @@ def _detected_difference(one: str, other: str, found: Mapping[str, tuple[Found, 
     if not pairs or len(found[one]) != len(found[other]) or any(len(first.a) != len(second.a) for first, second in pairs):
         return None
     values, trained = [], []
-    varied = {name: len({each.critic for each in found[name]}) > 1 for name in (one, other)}  # a choice is a training, too
+    varied = {name: len({each.critic for each in found[name]}) > 1 for name in (one, other)}  # choosing is training, too
     for first, second in pairs:
         critics = {first.critic, second.critic}
         values.append((first.a - second.a, first.b, second.b))
@@ -208,7 +210,7 @@ def _detected_difference(one: str, other: str, found: Mapping[str, tuple[Found, 
 
 
 def _block_difference(one: Entry, other: Entry) -> MeanDifference | None:
-    """Centred distance of one source minus that of the other, on the groups that both have; None without the same blocks."""
+    """Centred distance of one source minus that of the other, on the groups that both have; None if their blocks differ."""
     first, second = one.estimate.block, other.estimate.block
     if first is None or second is None or (first.size, first.seed) != (second.size, second.seed):
         return None
@@ -222,7 +224,7 @@ def _names(entries: Sequence[Entry], sorted_by: Callable[[Entry], float]) -> lis
 
 
 def undivided(names: Sequence[str], claims: Sequence[OrderClaim]) -> tuple[tuple[str, ...], ...]:
-    """Parts of ``names`` between the cuts that only claimed pairs cross."""
+    """Cuts ``names`` into groups wherever every pair across the cut is claimed."""
     claimed = {(claim.nearer, claim.farther) for claim in claims}
     groups: list[tuple[str, ...]] = []
     start = 0

@@ -1,14 +1,14 @@
-r"""The pool of a comparison: the critics of all its sources, of which each source is judged by the one that finds most.
+r"""The pool of a comparison: the critics of all its sources, from which each source is judged by the one that finds most.
 
-A critic that was trained for a source at some distance often finds more of a small difference in the same direction than the
-critic of the near source itself, whose training saw mostly noise. For each fold, the critic of a source is the one with the largest
-value on its other folds,
+A critic trained for a distant source often finds more of a small difference in the same direction than the critic of the near
+source itself, whose training saw mostly noise. For each fold, a source is judged by the critic with the largest value on the other
+folds,
 
 .. math:: l_k = \arg\max_l \sum_{m \ne k} \bigl(\bar f_{l,m}(R_m) - \bar f_{l,m}(X_m)\bigr),
 
-where R and X are the samples of the reference and of the source, and f with the index m is a critic that saw none of fold m. So
-no value on a fold chooses the critics that are judged there. Critics of a source that shares samples with this one have seen what
-they would judge, and are left out. Without folds each source is judged by its own critic.
+where R and X are the samples of the reference and of the source, and f with the index m is a critic that saw none of fold m. The
+critics judged on a fold are thus chosen without its values. Critics of a source that shares samples with this one have seen samples
+that they would judge, and are left out. Without folds, each source is judged by its own critic.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from wdist.estimation.result import Estimate
 from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 
 _MOST_SHARED = 0.01
-"""Largest share of equal samples with which sources still count as independent draws."""
+"""Largest fraction of shared samples with which two sources still count as independent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +37,11 @@ class Found:
     """Held-out values of a critic on the samples of a source and of the reference in one fold."""
 
     critic: str
-    """Name of the source that it was trained for."""
+    """Name of the source for which the critic was trained."""
     a: np.ndarray
-    """Its values on the samples of the reference, divided by its certificate."""
+    """Values on the samples of the reference, divided by the certificate."""
     b: np.ndarray
-    """Its values on those of the source."""
+    """Values on the samples of the source, divided by the certificate."""
     rounding: float
     """Bound for the rounding of the difference of both means."""
 
@@ -51,7 +51,7 @@ class Found:
 
 
 def values_on(estimate: Estimate, rows: ResidentRows) -> tuple[Potentials, ...]:
-    """Values of the critics of all folds on samples that trained none of them, each on those of its own fold."""
+    """Values of each fold's critic on the samples of its fold; none of these samples trained a critic."""
     found = []
     for number, critic in enumerate(estimate.critic.folds):
         numbers = fold_rows(rows.count, estimate.folds or 1, number, seed=estimate.seed)
@@ -61,8 +61,8 @@ def values_on(estimate: Estimate, rows: ResidentRows) -> tuple[Potentials, ...]:
 
 
 def independent(sources: Mapping[str, ResidentRows]) -> dict[str, set[str]]:
-    """For each source, those others that share at most 1 % of the samples of either with it: critics of others have seen some of
-    its samples."""
+    """For each source, the other sources that share at most 1 % of either's samples with it; the critics of the rest have seen some
+    of its samples."""
     hashes = {name: row_hashes(rows) for name, rows in sources.items()}
     found: dict[str, set[str]] = {name: set() for name in sources}
     for (one, own), (other, theirs) in combinations(hashes.items(), 2):
@@ -81,12 +81,12 @@ def best_found(entries: Sequence[Entry]) -> dict[str, tuple[Found, ...]]:
 
 
 def value_found(entry: Entry, found: Mapping[str, tuple[Found, ...]]) -> float:
-    """Distance that the chosen critics detect, on average over folds; the source's own held-out estimate if no values are there."""
+    """Distance that the chosen critics detect, averaged over folds; the source's own held-out estimate if there are no values."""
     return fmean(each.value for each in found[entry.name]) if entry.name in found else entry.population.estimate
 
 
 def _own(entry: Entry) -> tuple[Found, ...]:
-    """Held-out values of the source's own critics; empty if none are there."""
+    """Held-out values of the source's own critics; empty if there are none."""
     folds = [each.held_out for each in entry.estimate.critic.folds or (entry.estimate.critic,)]
     kept = [each for each in folds if each is not None]
     if len(kept) < len(folds):
@@ -97,7 +97,7 @@ def _own(entry: Entry) -> tuple[Found, ...]:
 def _of_others(
     name: str, own: Mapping[str, tuple[Found, ...]], pool: Mapping[str, Mapping[str, tuple[Potentials, ...]]]
 ) -> list[tuple[Found, ...]]:
-    """Held-out values of other sources' critics on a source, where they have as many folds of as many samples of the reference."""
+    """Held-out values of other sources' critics on a source, for sources with as many folds of as many reference samples."""
     found = []
     for other, values in pool.items():
         on_this = values.get(name, ())
@@ -110,7 +110,7 @@ def _of_others(
 
 
 def _chosen(candidates: Sequence[tuple[Found, ...]]) -> tuple[Found, ...]:
-    """For each fold, the candidate that finds most on the others; the first where there are no others."""
+    """For each fold, the candidate that finds most on the other folds; the first if there is only one fold."""
 
     def elsewhere(folds: tuple[Found, ...], *, but: int) -> float:
         return fmean(each.value for number, each in enumerate(folds) if number != but) if len(folds) > 1 else 0.0

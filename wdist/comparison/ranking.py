@@ -1,9 +1,9 @@
 r"""Result of a comparison of several sources with one reference, and the order that follows from it.
 
 The ranking is sorted by what critics find on fresh samples, which is not a bound. An order of two sources is *claimed* at one of
-five levels, see :mod:`wdist.comparison.orders`. For sample sets and distributions intervals must be disjoint: for the former with
-certainty, for the latter at the joint confidence of all bounds (Bonferroni: results share the error equally, and so do the bounds
-of each result).
+five levels, see :mod:`wdist.comparison.orders`. For sample sets and distributions, their intervals must be disjoint: the order of
+sample sets is then certain, that of distributions holds at the joint confidence of all bounds (Bonferroni: results share the error
+equally, and so do the bounds of each result).
 """
 
 import math
@@ -25,7 +25,7 @@ from wdist.presentable import Tabular
 NOISE_FLOOR = "noise floor"
 """Name of the reference against itself."""
 MOST_TIMES = 1e4
-"""Largest factor by which the number of samples is extrapolated; a measured slope does not reach further."""
+"""Largest factor by which the number of samples is extrapolated; a measured slope is not reliable beyond."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,22 +40,22 @@ class Separation:
     samples: int | None
     """``times`` the samples of the largest finite side."""
     reason: str | None
-    """Reason why it cannot be estimated, as a clause."""
+    """Reason why the factor cannot be estimated, as a clause."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ComparisonShard:
-    """Results for some of the sources, and all that follows from the others being compared elsewhere."""
+    """Results for some of the sources, and what joining them with the other shards requires."""
 
     number: int
     """Number of the shard, counted from 0."""
     of: int
     settings: dict[str, Any]
-    """Whatever the digits depend on, which is the same for all shards."""
+    """Everything that the digits depend on; the same for all shards."""
     names: tuple[str, ...]
     """Names of all sources."""
     outcomes: dict[str, Entry | WdistError | str | None]
-    """Outcomes by name, for the sources of this shard and perhaps the noise floor: a result, or why there is none."""
+    """Outcomes by name, for the sources of this shard and perhaps the noise floor: a result, or the reason why there is none."""
     confidence: float
     results: int
     """Number of results of all shards."""
@@ -93,7 +93,7 @@ class Comparison(Tabular):
     digest: str | None
     """SHA-256 of the stored samples of the reference; None for draws."""
     ranking: tuple[Entry, ...]
-    """Sources sorted by what the critics find of them, nearest first."""
+    """Sources sorted by the distance that critics find, nearest first."""
     noise_floor: Entry | None
     """Result for two disjoint halves of the reference, or two streams of draws, which have the same distribution."""
     confidence: float
@@ -104,7 +104,7 @@ class Comparison(Tabular):
     """Measured r such that W1 between two halves of the reference falls about as n^(-r); None if it was not measured."""
     metric: str
     features: Features | None
-    """Space that all distances are measured in; None for that of the samples."""
+    """Feature space in which all distances are measured; None for the space of the samples."""
     seed: int
     seconds: float
     environment: Environment
@@ -170,18 +170,18 @@ class Comparison(Tabular):
 
     @property
     def equal_counts(self) -> bool:
-        """All sources were judged by equally many samples."""
+        """Whether all sources were judged by equally many samples."""
         return len({entry.samples.n_b for entry in self.ranking}) <= 1
 
     def places(self, entry: Entry) -> tuple[int, int]:
-        """First and last place that the claims of the deciding level leave a source."""
+        """First and last place of a source that the claims of the deciding level allow."""
         nearer = sum(claim.farther == entry.name for claim in self.orders.decided.claims)
         farther = sum(claim.nearer == entry.name for claim in self.orders.decided.claims)
         return 1 + nearer, len(self.ranking) - farther
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
-        """Parts of the ranking that no claims divide: every source of a group is nearer than every source of the next."""
+        """Groups of sources by claims about the distributions: every source of a group is nearer than every source of the next."""
         return self.orders.population.groups
 
     @property
@@ -191,7 +191,7 @@ class Comparison(Tabular):
 
     @cached_property
     def separations(self) -> tuple[Separation, ...]:
-        """Approximate number of samples that would separate each pair of neighbours that is not separable."""
+        """Approximate number of samples that would separate each pair of neighbours without a claim about their distributions."""
         claimed = {(claim.nearer, claim.farther) for claim in self.population_order}
         return tuple(
             self._separation(near, far)
@@ -213,9 +213,9 @@ def times_to_separate(near: PopulationBound, far: PopulationBound, *, slope: flo
     of another.
 
     With m times the samples, a lower bound l is assumed to rise to :math:`e - (e - l) m^{-1/2}` and an upper bound u to fall to
-    :math:`e + (u - e) m^{-r}`, where e is the held-out estimate. In expectation e does not exceed W1, for which it stands here, so
-    the factor is too small where critics are slack. The slope r is that of two samples of one distribution, the slowest there is,
-    so the factor is too large where distributions are far apart. It is an estimate of the order of magnitude.
+    :math:`e + (u - e) m^{-r}`, where e is the held-out estimate. In expectation e is at most W1, in whose place it is used here, so
+    the factor is too small if critics are slack. The slope r is that of two samples of one distribution, the slowest possible, so
+    the factor is too large if distributions are far apart. It is an estimate of the order of magnitude.
 
     Arguments:
         near, far: bounds of the two sources, ordered by their estimates.
@@ -232,7 +232,7 @@ def times_to_separate(near: PopulationBound, far: PopulationBound, *, slope: flo
         return None, "the farther source is not separated from the reference"
     distance = max(near.estimate, 0.0)
     apart, below, above = far.estimate - distance, far.estimate - far.lower, near.upper - distance
-    # A lower bound of 0 says nothing about the error of its estimate, so the other error stands for both.
+    # A lower bound of 0 says nothing about the error of its estimate, so the other error is used for both.
     if apart <= math.hypot(near.estimate - near.lower if near.lower > 0 else below, below):
         return None, "the estimates differ by less than their errors"
 
@@ -249,7 +249,7 @@ def times_to_separate(near: PopulationBound, far: PopulationBound, *, slope: flo
 
 
 def short_names(addresses: Sequence[str]) -> tuple[str, ...]:
-    """Returns the shortest distinct name for each address, ``tensor 1`` for ``<tensor 1>``; repeated addresses are numbered."""
+    """The shortest distinct name for each address, ``tensor 1`` for ``<tensor 1>``; repeated addresses are numbered."""
     distinct = len(set(addresses))
     candidates = ([_file(address) for address in addresses], [address.partition("?")[0] for address in addresses])
     chosen = next((names for names in candidates if len(set(names)) == distinct), list(addresses))
@@ -262,7 +262,7 @@ def short_names(addresses: Sequence[str]) -> tuple[str, ...]:
 
 
 def _file(address: str) -> str:
-    """Returns the last part of a path without its options, or the whole address if it has no path."""
+    """The last part of a path without its options, or the whole address if it has no path."""
     location = address.partition("?")[0].rstrip("/")
     if location.startswith("<"):
         return location.strip("<>")  # in an order, "<tensor 2> < <tensor 1>" is hard to read

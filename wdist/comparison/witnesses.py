@@ -21,13 +21,13 @@ _CHANNELS = (1, 3)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Witnesses:
-    """The most extreme samples of each side, the most extreme first."""
+    """Samples of each side with extreme potentials, the most extreme first."""
 
     reference: Tensor
-    """Samples of the reference with the highest potentials, which the other side lacks most: shape (k, \\*event shape), float64."""
+    """Samples of the reference with the highest potentials, those least like the source: shape (k, \\*event shape), float64."""
     reference_potentials: tuple[float, ...]
     source: Tensor
-    """Samples of the source with the lowest potentials, which the reference lacks most."""
+    """Samples of the source with the lowest potentials, those least like the reference."""
     source_potentials: tuple[float, ...]
 
 
@@ -35,15 +35,15 @@ def check_images(info: SourceInfo) -> None:
     """Refuses samples that cannot be shown as images.
 
     Raises:
-        UsageError: they are neither gray, of shape (h, w), (1, h, w) or (h, w, 1), nor RGB, of shape (3, h, w) or (h, w, 3).
+        UsageError: the samples are neither grey, of shape (h, w), (1, h, w) or (h, w, 1), nor RGB, of shape (3, h, w) or (h, w, 3).
     """
     if image_axes(info.event_shape) is None:
         words = "x".join(map(str, info.event_shape)) or "1"
-        raise UsageError(f"--witness shows images, gray or RGB, but samples of {info.address} have the shape {words}; leave it out")
+        raise UsageError(f"--witness shows images, grey or RGB, but samples of {info.address} have the shape {words}; leave it out")
 
 
 def image_axes(event_shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Returns the order that brings the axes of a sample to (height, width[, channels]); None if it is not an image."""
+    """The order that brings the axes of a sample to (height, width[, channels]); None if the sample is not an image."""
     if len(event_shape) == 2 and min(event_shape) > 1:
         return 0, 1
     if len(event_shape) != 3:
@@ -59,11 +59,11 @@ class Side:
 
     images: Source
     source: Source
-    """The same samples, in the space that distances are measured in."""
+    """The same samples, in the space in which distances are measured."""
 
 
 def find_witnesses(critic: FrozenCritic, reference: Side, source: Side, *, count: int, seed: int) -> Witnesses:
-    """Searches all samples, or draws that were not used before, for at most ``count`` of each side."""
+    """Searches all samples of each side, or draws that were not used before, for at most ``count`` extreme ones."""
     high, above = _extreme(critic, reference, count=count, sign=1, seed=seed, number=0)
     low, below = _extreme(critic, source, count=count, sign=-1, seed=seed, number=1)
     return Witnesses(reference=high, reference_potentials=above, source=low, source_potentials=below)
@@ -72,7 +72,7 @@ def find_witnesses(critic: FrozenCritic, reference: Side, source: Side, *, count
 def _extreme(
     critic: FrozenCritic, side: Side, *, count: int, sign: int, seed: int, number: int
 ) -> tuple[Tensor, tuple[float, ...]]:
-    """Returns the samples with the highest values of ``sign`` times the potential, and their potentials."""
+    """The samples with the highest values of ``sign`` times the potential, and their potentials."""
     kept, values = torch.empty(0, side.images.info.dim), torch.empty(0, dtype=torch.float64)
     for images, rows in _batches(side, seed=seed, number=number):
         found = torch.cat([values, critic.potentials(rows)])
@@ -85,7 +85,7 @@ def _batches(side: Side, *, seed: int, number: int) -> Iterator[tuple[Tensor, Te
     """Yields batches of samples as shown and as judged, each in its units, float64, on the CPU."""
     size = max(1, _BATCH_NUMBERS // max(side.images.info.dim, side.source.info.dim))
     if isinstance(side.images, FiniteSource):
-        assert isinstance(side.source, FiniteSource), "features of a finite source are as many"
+        assert isinstance(side.source, FiniteSource), "features of a finite source are finite, too"
         for (_, images), (_, rows) in zip(side.images.slabs(size), side.source.slabs(size), strict=True):
             yield in_units(images, side.images.info), in_units(rows, side.source.info)
         return

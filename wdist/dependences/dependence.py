@@ -1,11 +1,11 @@
-r"""``dependence``: how far the joint distribution of some columns is from the product of their distributions.
+r"""``dependence``: how far the joint distribution of some columns is from the product of their marginal distributions.
 
 .. math:: D(X, Y) = W_1(P_{XY},\ P_X \otimes P_Y)
 
-is 0 only if the columns x and the columns y are independent; correlation may miss dependence. Three bounds share the
-error equally. From below, an estimate between rows and recombined rows (:mod:`wdist.dependences.recombination`) trains a critic and
-judges it. From above, transport between rows and recombined rows, all independent; and the mean distance between two values of y,
-or of x, because the product is reached by replacing those alone.
+is 0 only if the columns x and the columns y are independent; correlation may miss dependence. Three bounds share the error equally.
+The lower bound is that of an estimate between rows and recombined rows (:mod:`wdist.dependences.recombination`), which trains and
+judges a critic. The upper bounds are that of transport between rows and recombined rows, all independent, and the mean distance
+between two values of y, or of x, because replacing these alone turns the joint distribution into the product.
 
 References:
     Ozair et al. (2019), Wasserstein dependency measure for representation learning, arXiv:1903.11780.
@@ -42,7 +42,7 @@ from wdist.training.observer import Observer, Silent, Stage
 from wdist.transport.solution import transport
 
 _MOST_COMBINATIONS, _MOST_PAIRS = 20_000, 1 << 22
-"""Combinations of distinct values of x and y, and pairs of them and distinct rows, for transport within seconds."""
+"""Most combinations of distinct values of x and y, and most pairs of these with distinct rows, for transport within seconds."""
 _EVALUATED = 4096
 _BOUNDS = 3
 """Bounds that share the error."""
@@ -76,7 +76,7 @@ class Dependence(Plottable):
     samples: DependenceOfRows | None
     """W1 between the rows and all combinations of their values; None if there are too many combinations."""
     population: PopulationBound
-    """Bounds for W1 between the joint distribution and the product of its margins."""
+    """Bounds for W1 between the joint distribution and the product of its marginals."""
     detected: DetectedDependence
     """Value that the critic finds on held-out rows, and the test of independence."""
     digest: str | None
@@ -112,7 +112,7 @@ def run_dependence(
         table: address, array, data frame or open source: independent rows.
         columns: names of the columns x.
         with_: names of the columns y; None for all others.
-        options: of the critic; ``confidence`` is that of both bounds for the populations together, and of the test by itself.
+        options: options of the critic; ``confidence`` is that of both bounds for the populations together, and that of the test.
         observer: receives progress events.
 
     Raises:
@@ -174,13 +174,13 @@ def _check_options(options: EstimateOptions) -> None:
         "--divergence": options.divergence is not None,
     }
     if names := [name for name, there in given.items() if there]:
-        raise UsageError(f"a dependence is judged by one critic on rows held out once, without {names[0]}; leave it out")
+        raise UsageError(f"a dependence is judged by one critic on rows held out once, so {names[0]} has no effect; leave it out")
 
 
 def _opened(table: Any, options: EstimateOptions) -> FiniteSource:
     source = open_source(table, options.access, seed=options.seed, strict=False)
     if not isinstance(source, FiniteSource) or len(source.info.event_shape) != 1:
-        raise SourceError(f"{source.info.address} is not a table of rows and columns; give a table with two columns or more")
+        raise SourceError(f"{source.info.address} is not a table of rows and columns; give a table with at least two columns")
     return source
 
 
@@ -205,7 +205,7 @@ def _positions(source: Source, columns: Sequence[str], with_: Sequence[str] | No
     if both := sorted(set(x) & set(y)):
         raise UsageError(f"the column {names[both[0]]!r} is in both --columns and --with; name it in one of them")
     if not y:
-        raise UsageError("--columns names all columns of the table, and none is left to depend on; leave some out")
+        raise UsageError("--columns names all columns of the table, so no others are left; leave some out")
     return x, y
 
 
@@ -227,7 +227,7 @@ def _read(
 def _estimated(
     info: SourceInfo, sides: Sequence[np.ndarray], made: Recombination, options: EstimateOptions, observer: Observer | None
 ) -> Estimate:
-    """The estimate between rows and recombined rows, with the error of one bound."""
+    """The estimate between rows and recombined rows, at the error of one bound."""
     first, second = _source(info, sides, (made.joint, made.joint)), _source(info, sides, (made.x, made.y), recombined=True)
     of_one = replace(options, confidence=1 - _error(options), couplings=False, blocks=0, baselines=NONE, access=Access())
     return run_estimate(first, second, of_one, observer=observer, command="dependence")
@@ -241,7 +241,7 @@ def _error(options: EstimateOptions) -> float:
 def _source(
     info: SourceInfo, sides: Sequence[np.ndarray], rows: tuple[np.ndarray, np.ndarray], *, recombined: bool = False
 ) -> FiniteSource:
-    """Points made of x of some rows and y of others."""
+    """Points that combine the x of some rows with the y of others."""
     points = np.hstack([side[own] for side, own in zip(sides, rows, strict=True)])
     address = f"{info.address}, recombined" if recombined else info.address
     source = open_values(points, address=address)
@@ -254,13 +254,13 @@ def _by_transport(
 ) -> Iterator[tuple[float, str]]:
     """The upper bound of an estimate between rows and recombined rows that are all independent.
 
-    Where units of length were fitted to training rows, only the other rows are independent of them.
+    If units of length were fitted to training rows, only the other rows are used, because they are independent of these units.
     """
     everything = np.random.default_rng([options.seed, 11]).permutation(len(sides[0]))
     joint, x, y = disjoint_pairs(made.held_out if info.fitted else everything)
     if len(joint) < MINIMUM_ROWS:
         return
-    # Its lower bound, which takes no time, has an equal part of the error.
+    # The estimate divides its error between this bound and a lower bound, which takes no time.
     of_two = EstimateOptions(
         confidence=1 - 2 * _error(options),
         critic="mean-difference",
@@ -279,7 +279,7 @@ def _by_transport(
 def _by_distance(sides: Sequence[np.ndarray], made: Recombination, options: EstimateOptions) -> tuple[float, str]:
     """An upper confidence bound for the mean distance between two values of x or of y, whichever is smaller in training rows.
 
-    The product is reached from the joint distribution by replacing either in each sample by that of an independent one.
+    Replacing either one in each sample by that of an independent sample turns the joint distribution into the product.
     """
     metric, seen = ground_metric(options.metric), np.setdiff1d(np.arange(len(sides[0])), made.held_out)
     rows = np.random.default_rng([options.seed, 13]).permutation(made.held_out)
@@ -293,7 +293,7 @@ def _by_distance(sides: Sequence[np.ndarray], made: Recombination, options: Esti
 
 
 def _values(estimate: Estimate, sides: Sequence[np.ndarray]) -> Any:
-    """Potentials over the certificate at x of some rows and y of others."""
+    """A function of row numbers: the potentials, divided by the certificate, at the x of some rows with the y of others."""
     critic, bound = estimate.critic.frozen, estimate.critic.lipschitz_bound
 
     def values(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -305,7 +305,7 @@ def _values(estimate: Estimate, sides: Sequence[np.ndarray]) -> Any:
 
 
 def _of_rows(sides: Sequence[np.ndarray], options: EstimateOptions) -> DependenceOfRows | None:
-    """Transport between the distinct rows and all combinations of distinct values, where it is affordable."""
+    """Transport between the distinct rows and all combinations of distinct values; None if it would take too long."""
     (x, of_x, counts_x), (y, of_y, counts_y) = (np.unique(side, axis=0, return_inverse=True, return_counts=True) for side in sides)
     cells, counts = np.unique(of_x.ravel() * len(y) + of_y.ravel(), return_counts=True)
     combinations = len(x) * len(y)

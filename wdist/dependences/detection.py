@@ -1,18 +1,18 @@
-r"""Dependence that a critic finds on rows that it was not trained on, using every pair of them.
+r"""Dependence that a critic finds on held-out rows, using all pairs of rows in a block.
 
 With :math:`F_{ij} = f(x_i, y_j)` of held-out rows, in blocks of at most some hundreds,
 
 .. math:: \hat\theta = \operatorname{mean}_i F_{ii} - \operatorname{mean}_{i \ne j} F_{ij}
 
 has the expectation :math:`\mathbb{E} f(X, Y) - \mathbb{E} f(X, Y')`, which is at most W1 for a 1-Lipschitz f. Its standard error
-follows from the influence of each row, :math:`F_{ii} - F_{i \cdot} - F_{\cdot i}`, and from what is left of each pair,
-:math:`R_{ij} = F_{ij} - F_{i \cdot} - F_{\cdot j} + F_{\cdot \cdot}`. The latter counts where all influences are nearly equal, as
-where y is a function of x whose values are equally frequent:
+follows from the influence of each row, :math:`F_{ii} - F_{i \cdot} - F_{\cdot i}`, and from the remainder of each pair,
+:math:`R_{ij} = F_{ij} - F_{i \cdot} - F_{\cdot j} + F_{\cdot \cdot}`. The remainders matter if all influences are nearly equal, for
+example if y is a function of x whose values are equally frequent:
 
 .. math:: \mathrm{Var}\, \hat\theta \approx \frac{s^2}{n} + \frac{\operatorname{mean}_{i \ne j} (R_{ij} + R_{ji})^2}{2 n (n - 1)}
 
-If x and y are independent, every order of the y within a block is equally likely, so the share of random orders with a trace as
-large as the observed one is a p-value at every number of rows.
+If x and y are independent, every order of the y within a block is equally likely, so the fraction of random orders with a trace at
+least as large as the observed one is a p-value for any number of rows.
 
 References:
     Hoeffding (1948), A class of statistics with asymptotically normal distribution.
@@ -29,20 +29,20 @@ import numpy as np
 from wdist.bounds.mean_difference import PERMUTATIONS
 
 _EVALUATIONS, _SMALLEST_BLOCK = 160_000, 16
-"""Pairs of rows that the critic is evaluated at, and the fewest rows in a block."""
+"""Approximate number of pairs of rows at which the critic is evaluated, and the fewest rows in a block."""
 _CHUNK = 1 << 21
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectedDependence:
-    """Dependence found on held-out rows: a two-sided interval about this critic, and a test of independence."""
+    """Dependence found on held-out rows: a two-sided interval for what this critic finds, and a test of independence."""
 
     estimate: float
     """Mean value of rows minus that of recombined rows, divided by the certificate."""
     lower: float
     """Lower end of the interval; W1 is at least this large."""
     upper: float
-    """Upper end: this critic finds no more, and W1 may be larger."""
+    """Upper end of what this critic finds; W1 may be larger."""
     confidence: float
     """Confidence of this interval on its own, asymptotic."""
     standard_error: float
@@ -51,7 +51,7 @@ class DetectedDependence:
     rows: int
     """Held-out rows, each combined with those of its block."""
     permuted: np.ndarray = field(compare=False, repr=False)
-    """The estimates of random orders, shape (9999,)."""
+    """Estimates for random orders, shape (9999,)."""
 
     @property
     def significant(self) -> bool:
@@ -60,7 +60,7 @@ class DetectedDependence:
 
 
 def blocks_of(rows: np.ndarray) -> list[np.ndarray]:
-    """Rows in blocks of nearly equal size, all in one where their pairs are few enough."""
+    """Rows in blocks of nearly equal size; in a single block if they have few enough pairs."""
     size = max(_SMALLEST_BLOCK, _EVALUATIONS // len(rows))
     return np.array_split(rows, max(1, round(len(rows) / size)))
 
@@ -71,10 +71,10 @@ def detect_dependence(
     """Judges a critic on rows that it does not depend on.
 
     Arguments:
-        values: potentials of the critic, divided by its certificate, at x of some rows and y of others, shape (k,).
-        rows: numbers of independent rows, in an order that does not depend on them.
-        confidence: of the interval, and the level of the test.
-        seed: of the random orders.
+        values: potentials of the critic, divided by its certificate, at the x of some rows with the y of others, shape (k,).
+        rows: numbers of independent rows, in an order that does not depend on their values.
+        confidence: confidence of the interval; the level of the test is 1 - ``confidence``.
+        seed: seed of the random orders.
     """
     from scipy.special import stdtrit  # imported late, because it takes a quarter of a second
 
@@ -87,7 +87,7 @@ def detect_dependence(
     error = math.sqrt(float(influence.var(ddof=1)) / n + of_pairs)
     margin = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
     permuted = _permuted(tables, np.random.default_rng([seed, n, 7]))
-    # Equal sums in another order differ by rounding, and count as equal.
+    # Sums that differ only by the rounding of another order count as equal.
     trace = math.fsum(float(np.trace(table)) for table in tables) / n
     slack = 1e-12 * max(float(np.abs(table).max()) for table in tables)
     reached = int((permuted >= trace - slack).sum())
@@ -104,7 +104,7 @@ def detect_dependence(
 
 
 def _decomposed(table: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """The influence of each row of a block, shape (n,), but for a constant; the difference of both means; and the part of its
+    """The influence of each row of a block, shape (n,), up to a constant; the difference of both means; and the part of its
     variance that is due to pairs."""
     n, own = len(table), np.diag(table)
     others = [(table.sum(axis) - own) / (n - 1) for axis in (0, 1)]

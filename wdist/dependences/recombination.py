@@ -1,16 +1,16 @@
-r"""Samples of a joint distribution and of the product of its margins, from the rows of one table.
+r"""Samples of a joint distribution and of the product of its marginals, from the rows of one table.
 
-Independent rows (x_i, y_i) are divided among disjoint groups, so that no row has a part in two of them:
+Independent rows (x_i, y_i) are divided among disjoint groups, so that no row contributes to two of them:
 
-- **training** and **validation** rows stand as they are on side A, and with the y of another row of their group on side B. The
-  pairs (x_i, y_j) have the distribution of the product, but depend on each other and on side A, through the rows they share. That
-  is no harm where a critic is fitted or chosen.
-- **held-out** rows come in three equal parts: the first stand as they are on side A; of the others, row by row in pairs, one gives
-  x and one gives y to side B. Each row is used once, so all samples of both sides are independent, as bounds for populations
+- **training** and **validation** rows stand unchanged on side A, and with the y of another row of their group on side B. The pairs
+  (x_i, y_j) have the distribution of the product, but depend on each other and on side A through the rows they share. This does no
+  harm, because critics are only fitted or chosen on them.
+- **held-out** rows form three equal parts: those of the first stand unchanged on side A; for side B, each row of the second gives x
+  and one of the third gives y. Each row is used once, so all samples of both sides are independent, as bounds for populations
   require.
 
-:func:`wdist.data.measure.split` depends on nothing but the count and the seed, so both sides are laid out for the split that an
-estimate will make: its held-out samples are these, and no choice depends on them.
+:func:`wdist.data.measure.split` depends only on the count and the seed, so both sides are laid out for the split that an estimate
+will make: it holds out these samples, on which no choice depends.
 
 References:
     Ozair et al. (2019), Wasserstein dependency measure for representation learning, arXiv:1903.11780.
@@ -36,7 +36,7 @@ class Recombination:
     x: np.ndarray
     """Rows that give x to the samples of B, shape (n,)."""
     y: np.ndarray
-    """Rows that give y to them; never the same as for x."""
+    """Rows that give y to them, in each sample another row than x."""
     held_out: np.ndarray
     """Rows used in neither training nor validation, in random order; the estimate holds out samples made of these."""
 
@@ -44,7 +44,7 @@ class Recombination:
 def recombination(count: int, *, seed: int) -> Recombination:
     """Lays out both sides for an estimate with the same seed.
 
-    Whatever was fitted to the training rows of the whole table, as units of length are, does not depend on held-out rows.
+    The held-out rows lie outside the training split of the whole table, so units of length fitted to that do not depend on them.
 
     Raises:
         SourceError: there are too few rows.
@@ -72,8 +72,8 @@ def _fits(n: int, seed: int, seen: int, unseen: int) -> bool:
 
 
 def disjoint_pairs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows in three equal parts, of which all samples are independent: those that stand for the joint distribution, and those that
-    give x and y to the product of its margins."""
+    """Rows in three equal parts, so that all samples are independent: rows for the joint distribution, and rows that give x and y
+    for the product of its marginals."""
     third = len(rows) // 3
     joint, x, y = rows[: 3 * third].reshape(3, third)
     return joint, x, y

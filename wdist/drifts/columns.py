@@ -1,13 +1,13 @@
 r"""Drift of single columns: the exact distance on the line, an interval for the distributions, and a permutation test.
 
 On the line, W1 is the area between the two distribution functions, and the slope of an optimal potential is the sign of their
-difference. Levels of a category are 1 apart, so that W1 is half the sum of the differences of their shares.
+difference. Levels of a category are 1 apart, so W1 is half the sum of the absolute differences of their frequencies.
 
-The p-value is exact at every sample size where rows are independent: if both tables have the same distribution, every division of
-their rows into two is equally likely, and the number of rows of the one in each of some bins is hypergeometric. Interval ends are
-asymptotic: the lower one is the value of potentials on rows that they were not fitted to (both halves in turn), minus its standard
-error; the upper one is the distance of the samples, which is too large on average (Jensen), plus the standard error of the
-difference of the means, because no 1-Lipschitz function of a number varies more than the number itself.
+If rows are independent, the p-value is exact for every sample size: if both tables have the same distribution, every division of
+their rows into two is equally likely, and the numbers of rows of one table in some bins are hypergeometric. Interval ends are
+asymptotic. The lower one is the value of potentials on rows to which they were not fitted (both halves in turn), minus multiples of
+its standard error. The upper one is the distance of the samples, which is too large on average (Jensen), plus multiples of the
+standard error of the difference of the means, because no 1-Lipschitz function of a number varies more than the number itself.
 
 References:
     Vallender (1974), Calculation of the Wasserstein distance between probability distributions on the line.
@@ -27,9 +27,10 @@ from wdist.data.sources.column import BOOLEAN, NUMBER
 _BINS = 256
 """Most bins of a column in its test."""
 _PERMUTATIONS, _PERMUTATIONS_OF_COLUMN = 9999, 300
-"""Most random divisions of the rows, at least, and for each column: corrected p-values can then reach one per cent."""
+"""Limit on random divisions of the rows: the larger of the first and the second times the number of columns, so that corrected
+p-values can reach one per cent."""
 ENOUGH, _AT_ONCE = 20, 500
-"""Divisions with a statistic as large as the observed one after which no more are drawn, and how many are drawn at once."""
+"""Number of divisions with a statistic as large as the observed one that ends the drawing, and how many are drawn at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +57,7 @@ class ColumnDrift:
     distance: float
     """W1 between the two samples of the column, in its units; between 0 and 1 for a category."""
     scaled: float
-    """The distance over the standard deviation of the reference; for a category the distance itself."""
+    """The distance divided by the standard deviation of the reference; for a category, the distance itself."""
     lower: float
     """Lower confidence bound for the distance between the distributions, in the units of the column."""
     upper: float
@@ -66,7 +67,7 @@ class ColumnDrift:
     adjusted: float
     """The p-value corrected for the number of columns (Holm)."""
     share: float | None = None
-    """Share of the column in the cost of the optimal plan; None without a plan."""
+    """Share of the column in the cost of the joint transport plan; None without a plan."""
 
 
 Potential = Callable[[np.ndarray], np.ndarray]
@@ -114,7 +115,7 @@ def _shares(a: np.ndarray, b: np.ndarray, levels: int) -> tuple[np.ndarray, np.n
 
 
 def fitted_potential(a: np.ndarray, b: np.ndarray, levels: int | None) -> Potential:
-    """An optimal 1-Lipschitz function between two samples of numbers, or of positions among so many levels."""
+    """An optimal 1-Lipschitz function between two samples of numbers, or of positions among ``levels`` levels."""
     if levels is not None:
         one, other = _shares(a, b, levels)
         heights = np.sign(one - other) / 2
@@ -138,14 +139,14 @@ def _interval(column: ColumnSamples, distance: float, alpha: float, random: np.r
         potential = fitted_potential(halves[0][1 - held], halves[1][1 - held], levels)
         values = [potential(side[held]) for side in halves]
         value += (values[0].mean() - values[1].mean()) / 2
-        error += _standard_error(*values) / 2  # as if both halves went wrong together, which they do where nothing differs
+        error += _standard_error(*values) / 2  # as if errors of both halves were fully correlated, as they are without a difference
     lower = max(0.0, float(value) - quantile * error)
-    # The samples are at least as far apart as the optimal potential of the distributions finds, which varies no more than any can.
+    # The samples are at least as far apart as the optimal potential of the distributions finds; its error is at most the largest.
     return lower, distance + quantile * _largest_error(column, quantile)
 
 
 def _standard_error(a: np.ndarray, b: np.ndarray) -> float:
-    """Standard error of the difference of two means; of values themselves, at least that of any 1-Lipschitz function of them."""
+    """Standard error of the difference of two means; that of the values is at least that of any 1-Lipschitz function of them."""
     return math.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
 
 
@@ -162,16 +163,19 @@ def _largest_error(column: ColumnSamples, quantile: float) -> float:
 
 
 def _error_of_shares(places: np.ndarray, quantile: float) -> float:
-    """Largest standard error of the mean of a potential of levels that are 1 apart: that of the set of levels nearest to half of
-    the rows, which is all but the most frequent level if that has more than half of them; else half of the rows is a bound. Rows
-    are added to both as in the interval of Agresti and Coull, since rare levels may have been missed altogether."""
+    """Largest standard error of the mean of a potential on levels that are 1 apart.
+
+    It is that of the set of levels whose frequency is nearest to one half: all but the most frequent level, if that has more than
+    half of the rows; else, a frequency of one half gives a bound. Rows are added to both sides as in the interval of Agresti and
+    Coull, because rare levels may not have occurred at all.
+    """
     n, added = len(places), quantile**2 / 2
     share = min(0.5, (n - int(np.bincount(places).max()) + added) / (n + 2 * added))
     return math.sqrt(share * (1 - share) / (n - 1))
 
 
 def _p_value(column: ColumnSamples, permutations: int, random: np.random.Generator) -> float:
-    """Share of random divisions of all rows whose distance is at least the observed one."""
+    """The p-value: how many random divisions of all rows have at least the observed distance."""
     counts_a, counts_b, widths = _binned(column)
     counts, n, m = counts_a + counts_b, int(counts_a.sum()), int(counts_b.sum())
 
@@ -190,7 +194,7 @@ def _p_value(column: ColumnSamples, permutations: int, random: np.random.Generat
 def sequential_p_value(as_large: np.ndarray) -> float:
     """The p-value from random divisions that end with the :data:`ENOUGH`-th whose statistic is at least the observed one.
 
-    Valid, as with a fixed number of divisions, but large p-values take little time.
+    It is as valid as with a fixed number of divisions, but large p-values take little time.
 
     Arguments:
         as_large: whether the statistic of each division is at least the observed one; those after the end do not count.
@@ -203,7 +207,7 @@ def sequential_p_value(as_large: np.ndarray) -> float:
 
 
 def _binned(column: ColumnSamples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of each side in each bin, and the width up to the next bin (the weight of a level)."""
+    """Rows of each side in each bin, and the width of each bin; for a category, rows and weight of each level."""
     a, b = column.reference, column.current
     if column.levels is not None:
         counts = [np.bincount(side, minlength=len(column.levels)) for side in (a, b)]

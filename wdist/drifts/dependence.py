@@ -7,9 +7,9 @@ left. The correlations r of two tables are compared by
           v = \operatorname{mean}_i \bigl(x_i y_i - \tfrac{r}{2} (x_i^2 + y_i^2)\bigr)^2
 
 with standardised x and y; v is the variance of the influence function of a correlation and needs no normal distribution. The
-p-value of a pair is the share of random divisions of the rows in which any pair changes more surely, so it is corrected for the
-number of pairs, and exact where both tables have the same distribution. Of large tables a random part is tested. Dependence that
-leaves all correlations of ranks as they were is left to the joint distance.
+p-value of a pair is the fraction of random divisions of the rows in which any pair has a |z| at least as large, so it is corrected
+for the number of pairs, and exact if both tables have the same distribution. For large tables, a random part of the rows is tested.
+Changes of dependence that leave all rank correlations unchanged are left to the joint distance.
 
 References:
     Spearman (1904), The proof and measurement of association between two things.
@@ -28,8 +28,9 @@ _FEWEST = 10
 """Fewest rows of a level in each table for its correlations to be tested."""
 _DIVISIONS = 499
 _MOST_ROWS, _MOST_VALUES = 2000, 100_000
-"""Most rows of each table that are tested, or as many more as hold so many values, for a test within seconds. The statistic comes
-from the rows that are divided: where few rows of a column are unlike the others, that of more rows has another distribution."""
+"""Most rows of each table that are tested, or more if they hold at most so many values, for a test within seconds. The statistic is
+computed from the rows that are divided: if a few rows of a column are unlike the others, its distribution depends on the number of
+rows."""
 _AS_LARGE = 1 - 1e-9
 
 
@@ -39,7 +40,7 @@ class PairDrift:
 
     columns: tuple[str, str]
     levels: tuple[str | None, str | None]
-    """Levels of categories whose correlation changed most surely; None for numbers."""
+    """Levels of categories with the most significant change of correlation; None for numbers."""
     reference: float
     """Rank correlation in the reference, from -1 to 1; of the indicators of the levels for categories."""
     current: float
@@ -50,7 +51,7 @@ class PairDrift:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Coordinates:
-    """Numbers and indicators of all rows, those of the reference first."""
+    """Columns of numbers and indicators of levels for all rows, those of the reference first."""
 
     owners: np.ndarray
     """Position of the column of each coordinate, shape (k,)."""
@@ -82,7 +83,7 @@ class _Coordinates:
 
 
 def pair_drifts(columns: Sequence[ColumnSamples], *, seed: int) -> tuple[PairDrift, ...]:
-    """Drift of all pairs of columns, the surest first; the arrays of all columns belong to the same rows."""
+    """Drift of all pairs of columns, the most significant first; the arrays of all columns belong to the same rows."""
     coordinates = _coordinates(columns)
     if len(set(coordinates.owners)) < 2:
         return ()
@@ -110,7 +111,7 @@ def pair_drifts(columns: Sequence[ColumnSamples], *, seed: int) -> tuple[PairDri
 
 
 def _changes(coordinates: _Coordinates, rows: np.ndarray, count: int) -> np.ndarray:
-    """|z| of each pair of coordinates between the first ``count`` rows and the others, shape (k, k); 0 where there is none."""
+    """|z| of each pair of coordinates between the first ``count`` rows and the others, shape (k, k); 0 if undefined."""
     (r_a, variance_a), (r_b, variance_b) = (coordinates.correlations(side) for side in (rows[:count], rows[count:]))
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.abs(r_a - r_b) / np.sqrt(variance_a + variance_b)
@@ -139,7 +140,7 @@ def _coordinates(columns: Sequence[ColumnSamples]) -> _Coordinates:
             continue
         counts = [np.bincount(side, minlength=len(column.levels)) for side in (column.reference, column.current)]
         kept = np.flatnonzero(np.minimum(*counts) >= _FEWEST)
-        kept = kept[1:] if len(column.levels) == 2 else kept  # two indicators say the same
+        kept = kept[1:] if len(column.levels) == 2 else kept  # the second indicator would be redundant
         owners += [i] * len(kept)
         levels += [column.levels[level] for level in kept]
         places += [(values == level).astype(np.int64) for level in kept]

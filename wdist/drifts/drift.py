@@ -1,8 +1,8 @@
 r"""``drift``: changes between two tables, column by column, pair by pair, and jointly.
 
 Three tests share the error equally (Bonferroni): of every column alone, of the dependence of every pair of columns, and of the
-joint distribution by a critic. The first two are corrected for the number of columns or pairs. If both tables are independent
-rows of one distribution, drift is reported with probability at most 1 - ``confidence``.
+joint distribution by a critic. The first two are corrected for the number of columns or pairs. If both tables hold independent rows
+from one distribution, drift is reported with probability at most 1 - ``confidence``.
 """
 
 import math
@@ -46,14 +46,14 @@ class Drift(Tabular):
     reference: SourceInfo
     current: SourceInfo
     columns: tuple[ColumnDrift, ...]
-    """Each column alone, in the order of the tables; then whether the value of a column is missing, where missing ones are set
-    apart."""
+    """Each column alone, in the order of the tables; then, with ``missing="level"``, an indicator of missing values for each column
+    that has some."""
     pairs: tuple[PairDrift, ...]
-    """Pairs of columns by the change of their dependence, the surest first."""
+    """Pairs of columns by the change of their dependence, the most significant first."""
     rows: tuple[MovedRow, ...]
     """Rows of the current table that moved most; none without a plan."""
     samples: tuple[ColumnSamples, ...]
-    """What was tested of each of ``columns``, for figures."""
+    """The tested samples of each of ``columns``, for figures."""
     joint_p_value: float
     """P-value of equal joint distributions, from what the critic finds on held-out rows."""
     estimate: Estimate
@@ -61,13 +61,13 @@ class Drift(Tabular):
     confidence: float
     """1 minus the probability of reporting drift if there is none."""
     verdict: Verdict | None = None
-    """Verdict on the joint distance, where a limit is given."""
+    """Verdict on the joint distance; None without a limit."""
     warnings: tuple[str, ...] = ()
     seconds: float
 
     @property
     def drifted(self) -> tuple[ColumnDrift, ...]:
-        """The columns that drifted, the surest first."""
+        """The columns that drifted, the most significant first."""
         return tuple(column for column in self.ranked if self._found(column.adjusted))
 
     @property
@@ -117,7 +117,7 @@ def run_drift(
 
     Arguments:
         reference, current: addresses, arrays, data frames or open sources, each a table of rows.
-        options: of the joint distance; ``confidence`` belongs to the whole result, and ``seed`` also to the tests.
+        options: options of the joint distance; ``confidence`` is that of the whole result, and ``seed`` also that of the tests.
         maximum: limit of the joint distance, as for a gate: a number for W1 of the distributions; ``reference+10%`` or ``3sd`` for
             distances between blocks, relative to the reference against itself.
         observer: receives progress events.
@@ -162,12 +162,12 @@ def run_drift(
 
 
 def _with_units(side: SourceInfo) -> SourceInfo:
-    """A side whose units name the reference as the command does."""
+    """A side whose units say "the reference" instead of "A"."""
     return replace(side, units=re.sub(" in A$", " in the reference", side.units))
 
 
 def _for_one_test(options: EstimateOptions) -> EstimateOptions:
-    """Options whose bounds take no more than a third of the error, at a confidence of few digits."""
+    """Options of the joint estimate, with at most a third of the error and a confidence rounded to few digits."""
     return replace(options, confidence=1 - math.floor(1e4 * (1 - options.confidence) / _TESTS) / 1e4)
 
 
@@ -182,7 +182,7 @@ def columns_of(tables: Tables) -> list[ColumnSamples]:
 
 
 def missing_of(tables: Tables) -> list[ColumnSamples]:
-    """Whether the value of a column is missing, for each column in which some are; a category has a level for it instead."""
+    """An indicator of missing values for each column that has one; a category has a level for them instead."""
     return [
         ColumnSamples(
             name=f"{column.name} missing",

@@ -9,7 +9,7 @@ from wdist.ground_metric import GroundMetric
 from wdist.transport.coupling import Plan
 
 _ROWS = 5
-"""Rows that are named."""
+"""Rows that a result lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +19,11 @@ class MovedRow:
     row: int
     """Its number among the rows of the current table, the first being 1."""
     distance: float
-    """How far it moved on average, in the units of the joint distance."""
+    """Mean distance by which its mass moved, in the units of the joint distance."""
     column: str
     """The column with the largest share in that distance."""
     before: str
-    """Value of that column in the row of the reference that most of its mass comes from."""
+    """Value of that column in the row of the reference from which most of the mass comes."""
     after: str
     """Value of that column in this row."""
 
@@ -42,7 +42,7 @@ class Tables:
     metric: GroundMetric
 
     def shares(self, plan: Plan) -> tuple[float, ...]:
-        """The part of each column in the cost of a plan; they add up to 1, or are 0 where nothing moves."""
+        """The share of each column in the cost of a plan; shares add up to 1, or are 0 if nothing moves."""
         moved = plan.mass[:, None] * self._parts(plan)
         total = moved.sum()
         return tuple(float(part) for part in (moved.sum(0) / total if total > 0 else moved.sum(0)))
@@ -90,5 +90,5 @@ def _shown(column: Column, point: np.ndarray) -> str:
 
 
 def date_of(days: float) -> str:
-    """A date as days since 1970, with its time where it has one."""
+    """The date that is ``days`` after the start of 1970, with a time of day unless that is midnight."""
     return str(np.datetime64(round(days * 86_400), "s")).removesuffix("T00:00:00")

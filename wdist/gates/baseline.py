@@ -45,7 +45,7 @@ class RecordedBlocks:
         """
         if (now.size, now.seed) != (self.size, self.seed):
             raise UsageError(
-                f"the baseline holds distances between blocks of {self.size} samples with --seed {self.seed}, and this run between "
+                f"the baseline holds distances between blocks of {self.size} samples with --seed {self.seed}, but this run between "
                 f"blocks of {now.size} with --seed {now.seed}; give --blocks {self.size} and --seed {self.seed}"
             )
 
@@ -108,7 +108,7 @@ class Recorded:
         if digest != then["digest"]:
             raise SourceError(
                 f"the reference of {self.document} held other samples: {then['address']} with digest {then['digest'][:12]}..., "
-                f"and A is now {info.address} with {digest[:12]}...; give the same reference as A, or {_WAY_OUT}"
+                f"but A is now {info.address} with {digest[:12]}...; give the same reference as A, or {_WAY_OUT}"
             )
         lengths = {column.name: column.scale for column in info.columns or () if column.scale != 1}
         if lengths != _lengths(then):
@@ -119,7 +119,7 @@ class Recorded:
         for fact in ("scale", "offset", "dropped"):
             if getattr(info, fact) != then[fact]:
                 raise SourceError(
-                    f"the reference of {self.document} was read with {fact} {then[fact]:g}, and now with {getattr(info, fact):g}; "
+                    f"the reference of {self.document} was read with {fact} {then[fact]:g}, but now with {getattr(info, fact):g}; "
                     f"read it in the same way, or {_WAY_OUT}"
                 )
 
@@ -127,7 +127,7 @@ class Recorded:
         """Makes sure that distances are measured in the same way.
 
         Raises:
-            UsageError: one of them differs.
+            UsageError: the metric or the features differ.
         """
         if metric != self.metric:
             raise UsageError(f"{self.document} was recorded with --metric {self.metric}, not {metric}; give the same metric")
@@ -136,7 +136,7 @@ class Recorded:
         if now != then:
             spaces = ["the samples themselves" if each is None else f"features by {each[0]}" for each in (then, now)]
             raise UsageError(
-                f"{self.document} holds distances between {spaces[0]}, and this run measures them between {spaces[1]}"
+                f"{self.document} holds distances between {spaces[0]}, but this run measures them between {spaces[1]}"
                 + (" with another digest" if spaces[0] == spaces[1] else "")
                 + "; give the same --features"
             )
@@ -170,7 +170,7 @@ def read_recorded(address: str | Path) -> Recorded:
     try:
         return _from_document(document, text, name)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise SourceError(f"--baseline {path} is not as wdist wrote it ({error}); {_WAY_OUT}") from error
+        raise SourceError(f"--baseline {path} is damaged or was changed ({error}); {_WAY_OUT}") from error
 
 
 def _from_document(document: dict[str, Any], text: str, name: str | None) -> Recorded:
@@ -196,7 +196,7 @@ def _from_document(document: dict[str, Any], text: str, name: str | None) -> Rec
 def _recorded(document: dict[str, Any], text: str, *, reference: dict[str, Any], source: str, result: dict[str, Any]) -> Recorded:
     population, samples = result["population"], result["samples"]
     for fact in ("address", "kind", "digest", "scale", "offset", "dropped"):
-        _ = reference[fact]
+        _ = reference[fact]  # KeyError if it is missing
     return Recorded(
         document=text,
         command=document["command"],

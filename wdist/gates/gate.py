@@ -64,7 +64,7 @@ class GateResult(Plottable):
     recorded: Recorded | None
     """Earlier result, if one of the rules compares with it."""
     timed: bool
-    """Whether the training was limited by time, so that another run gives other digits."""
+    """Whether the training was limited by time, so that another run gives different digits."""
     looks: tuple[Look, ...] = ()
     """The interval after each batch of a sequential gate, whose estimate is that of the samples before the last batch."""
 
@@ -75,7 +75,7 @@ class GateResult(Plottable):
 
     @property
     def repeatable(self) -> bool:
-        """Whether the same inputs and seed give these digits again on this machine; a GPU sums in any order."""
+        """Whether the same inputs and seed reproduce these digits on this machine; a GPU sums in any order."""
         on_cpu = self.estimate.environment.device.startswith("cpu")
         return not self.timed and on_cpu and SHORT_OF_MEMORY not in self.estimate.warnings
 
@@ -112,10 +112,10 @@ def run_gate(
     observer.notify(Stage(what="opening the sources"))
     sides = (open_source(a, options.access, seed=options.seed), open_source(b, options.access, seed=options.seed))
     if limits.on in ("detected", "block", "reference") and proof is not None:
-        raise UsageError(f"--proof holds bounds of W1, and not what --on {limits.on} judges; leave out one of them")
+        raise UsageError(f"--proof holds bounds of W1, but not what --on {limits.on} judges; leave out one of them")
     if limits.on == "samples" and all(isinstance(side, EndlessSource) for side in sides):
         raise UsageError(
-            "--on samples judges two sets of samples, and both sides are drawn without end; leave it out, or save draws"
+            "--on samples judges two sets of samples, but both sides are drawn without end; leave it out, or save draws"
         )
     if limits.on == "reference" and [isinstance(side, EndlessSource) for side in sides] != [False, True]:
         raise UsageError(
@@ -149,7 +149,7 @@ def _proved(proof: str | Path, sides: tuple[Source, Source], options: EstimateOp
     """The estimate that a proof proves for the samples.
 
     Raises:
-        UsageError: an option is about training.
+        UsageError: an option concerns training.
         CertificateError: a claim of the proof does not follow.
     """
     used = {name: getattr(options, name) for name in ("access", "device", "features")}
@@ -173,17 +173,17 @@ def proof_of_gate(result: GateResult) -> bytes:
     """The proof of the numbers behind a verdict, as the bytes of a safetensors file.
 
     Raises:
-        UsageError: the verdict is sequential, and rests on many critics.
+        UsageError: the verdict is sequential, so it rests on many critics.
     """
     if result.looks:
-        raise UsageError("a sequential verdict rests on many critics, which no proof holds; leave out --save-proof")
+        raise UsageError("a sequential verdict rests on many critics, which a proof cannot hold; leave out --save-proof")
     return proof_of_estimate(result.estimate)
 
 
 def judged(
     found: Estimate, rules: tuple[Rule, ...], *, on: On, recorded: Recorded | None = None, timed: bool = False, trained: bool = True
 ) -> GateResult:
-    """Judges one of the intervals of an estimate by at least one rule; ``recorded`` is the earlier result behind one of them."""
+    """Judges one of the intervals of an estimate by at least one rule; ``recorded`` is the earlier result that a rule rests on."""
     interval = replace(interval_of(found, on), trained=trained)
     each = tuple(Judged(rule=rule, verdict=_judge(rule, interval, found)) for rule in rules)
     return GateResult(
@@ -213,7 +213,7 @@ def _judge(rule: Rule, interval: Interval, found: Estimate) -> Verdict:
 
 
 def _joint(interval: Interval, recorded: Recorded | None, rules: tuple[Rule, ...]) -> float | None:
-    """Confidence of all answers together; each rule on a detected value or on blocks is a test of its own."""
+    """Confidence of all answers together; each rule on a detected value or on blocks is a separate test."""
     if interval.on in ("detected", "block"):
         assert interval.confidence is not None, "a mean is known at some confidence"
         return max(0.0, 1 - len(rules) * (1 - interval.confidence))
@@ -255,7 +255,7 @@ def interval_of(found: Estimate, on: On) -> Interval:
 def _detected(found: Estimate) -> Interval:
     detected = found.detected
     if detected is None:
-        raise UsageError("--on detected needs independent samples, and both sides hold the same ones; give others, or --on samples")
+        raise UsageError("--on detected needs independent samples, but both sides hold the same ones; give others, or --on samples")
     lower, upper = detected.one_sided
     return Interval(
         on="detected",
@@ -287,14 +287,14 @@ def _to_distribution(found: Estimate) -> Interval:
     reference = found.semi_discrete
     if reference is None:
         raise UsageError(
-            "--on reference found no time for transport from all samples of A; give fewer, ?limit=5000, or a longer --budget"
+            "--on reference had no time for transport from all samples of A; give fewer, ?limit=5000, or a longer --budget"
         )
     counts = (reference.n, reference.draws)
     return _two_sided(reference, on="reference", counts=counts, asymptotic=reference.method == "student")
 
 
 def _two_sided(mean: Any, **facts: Any) -> Interval:
-    """The interval of a mean that is estimated with both ends."""
+    """The interval of a mean whose two ends are estimated."""
     return Interval(lower=mean.lower, upper=mean.upper, confidence=mean.confidence, estimate=mean.estimate, **facts)
 
 
@@ -336,7 +336,7 @@ def _no_farther(recorded: Recorded, found: Estimate, tolerance: float) -> NoFart
 
 
 def _check_recorded(recorded: Recorded, reference: Source, options: EstimateOptions) -> None:
-    """Compares with the baseline before anything is trained, as far as possible: digests of features are not known yet."""
+    """Checks the reference against the baseline before anything is trained; with features, their digests are not known yet."""
     if options.features is not None:
         return
     recorded.check_space(options.metric, None)

@@ -1,4 +1,4 @@
-"""Limits of a gate, as the user states them: a maximum, a maximum of the lower bound, or growth since an earlier result."""
+"""Limits of a gate, as the user states them: a maximum, a maximum for the lower bound, or growth since an earlier result."""
 
 import math
 import re
@@ -15,7 +15,7 @@ W1 between few samples of each side, or W1 from the samples of A to the distribu
 Asked: TypeAlias = Literal["max", "max-lower", "baseline"]
 """Option of the command line that sets a rule, without its dashes."""
 TOLERANCE = 0.05
-"""Default share by which W1 may have grown since the baseline."""
+"""Default fraction by which W1 may have grown since the baseline."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,16 +23,16 @@ class AboveReference:
     """A limit relative to the reference against itself, for distances between blocks."""
 
     share: float = 0.0
-    """Share of its mean that may be added."""
+    """Fraction of the reference's own mean distance that may be added."""
     deviations: float = 0.0
-    """Standard deviations of the distance between two of its blocks that may be added."""
+    """Number of standard deviations, of the distance between two blocks of the reference, that may be added."""
 
     def __str__(self) -> str:
         return f"{self.deviations:g}sd" if self.deviations else f"reference+{100 * self.share:g}%"
 
     @property
     def words(self) -> str:
-        """The limit, as a clause."""
+        """The limit in words."""
         added = f"{self.deviations:g} standard deviations" if self.deviations else f"{100 * self.share:g} %"
         return f"{added} above the reference against itself"
 
@@ -41,7 +41,7 @@ def read_maximum(words: str) -> float | AboveReference:
     """Reads ``1.5``, ``reference+10%`` or ``3sd``.
 
     Raises:
-        UsageError: the text is none of them.
+        UsageError: the text has another form.
     """
     match = re.fullmatch(r"\s*(?:reference\s*\+\s*(\d+\.?\d*|\.\d+)\s*%|(\d+\.?\d*|\.\d+)\s*sd)\s*", words)
     if match is not None and (float(match[1] or 1) and float(match[2] or 1)):
@@ -65,9 +65,9 @@ class GateLimits:
     max_lower: float | None = None
     """Fails if the lower bound exceeds this and proves nothing otherwise; cheaper, because no upper bound is computed."""
     baseline: str | Path | None = None
-    """JSON document of an earlier result for the same reference, which W1 is compared with."""
+    """JSON document of an earlier result for the same reference, with which W1 is compared."""
     tolerance: float | None = None
-    """Share by which W1 may have grown since the baseline; None for :data:`TOLERANCE`."""
+    """Fraction by which W1 may have grown since the baseline; None for :data:`TOLERANCE`."""
     on: On = "population"
     """Estimand that is judged."""
 
@@ -94,7 +94,7 @@ class GateLimits:
             )
         check_distance("--max", None if isinstance(limit, AboveReference) else limit)
         if self.max_lower is not None and self.on == "block":
-            raise UsageError("--max-lower saves the upper bound, and distances between blocks have both; give --max instead")
+            raise UsageError("--max-lower saves the upper bound, but distances between blocks have both; give --max instead")
         check_distance("--max-lower", self.max_lower)
         check_tolerance(self.tolerance)
 
@@ -113,6 +113,6 @@ def check_distance(option: str, value: float | None) -> None:
 
 
 def check_tolerance(value: float | None) -> None:
-    """Makes sure that a tolerance is a share, if it is given."""
+    """Makes sure that a tolerance is a fraction of at least 0, if it is given."""
     if value is not None and not 0 <= value < math.inf:
-        raise UsageError(f"--tolerance is a share of at least 0, such as 5% or 0.05, not {value:g}; write --tolerance 5%")
+        raise UsageError(f"--tolerance is a fraction of at least 0, such as 5% or 0.05, not {value:g}; write --tolerance 5%")

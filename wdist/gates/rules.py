@@ -47,27 +47,27 @@ class Interval:
     one_sided: bool = False
     """Each bound holds at the confidence, but not both together: for a given truth only one verdict can be wrong."""
     estimate: float | None = None
-    """Held-out estimate, which the lower bound approaches as the number of samples grows; for ``detected``, both bounds do."""
+    """Held-out estimate, which the lower bound approaches as the number of samples grows; for ``detected``, both bounds do so."""
     errors: tuple[float, float] | None = None
     """Standard errors of the means of both sides; only for ``detected``."""
     counts: tuple[int, int] | None = None
     """Samples of both sides that the bounds rest on, for ``detected``."""
     folds: bool = False
-    """The samples were held out in turn."""
+    """Whether the samples were held out in turn."""
     anytime: bool = False
-    """The bounds are those of a confidence sequence, for the running average over many critics."""
+    """Whether the bounds are those of a confidence sequence, for the running average over many critics."""
     size: int | None = None
     """Samples in a block, for ``block``."""
     asymptotic: bool = False
-    """One of the bounds is only asymptotically valid."""
+    """Whether a bound is only asymptotically valid."""
     no_upper: str = "none was affordable for so many samples: try fewer on both sides, ?limit=5000"
     """Reason for a missing upper bound and what to do about it, as a clause."""
     trained: bool = True
-    """A critic was trained for the lower bound."""
+    """Whether a critic was trained for the lower bound."""
     rise: float = 0.0
     """Rise of the validation value in the last quarter of the training, for ``detected``."""
     converged: bool = True
-    """The training had converged, so that a longer one would hardly raise the lower bound."""
+    """Whether the training had converged, so that a longer one would hardly raise the lower bound."""
 
     @property
     def subject(self) -> str:
@@ -78,7 +78,7 @@ class Interval:
 
     @property
     def contradictory(self) -> bool:
-        """The bounds cross, so that one of them is wrong; possible only where they hold at some confidence."""
+        """Whether the bounds cross, so that one of them is wrong; possible only if they hold at some confidence."""
         return self.upper is not None and self.upper < self.lower
 
 
@@ -87,9 +87,9 @@ class Look:
     """State of a sequential gate after one batch."""
 
     samples: int
-    """Samples of each side so far, those of the first training included."""
+    """Samples of each side so far, including those of the first training."""
     estimate: float
-    """Average of what the critics found on the batches after their training."""
+    """Average of what each critic found on the batch after its training."""
     lower: float
     upper: float
 
@@ -149,7 +149,7 @@ class _Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Maximum(_Number):
-    """W1 is to be at most ``value``."""
+    """Requires W1 to be at most ``value``."""
 
     asked: ClassVar[Asked] = "max"
 
@@ -160,7 +160,7 @@ class Maximum(_Number):
 
 @dataclass(frozen=True, kw_only=True)
 class LowerMaximum(_Number):
-    """The lower bound of W1 is to be at most ``value``; this rule can only fail or prove nothing."""
+    """Requires the lower bound of W1 to be at most ``value``; this rule can only fail or prove nothing."""
 
     asked: ClassVar[Asked] = "max-lower"
 
@@ -191,7 +191,7 @@ class _Growth:
 
 @dataclass(frozen=True, kw_only=True)
 class NoWorse(_Growth):
-    """W1 is to be at most ``1 + tolerance`` times its earlier value, which is known by its bounds."""
+    """Requires W1 to be at most ``1 + tolerance`` times its earlier value, of which only bounds are known."""
 
     @property
     def limits(self) -> Limits:
@@ -254,10 +254,10 @@ class _EstimatedGrowth(_Growth):
 
 @dataclass(frozen=True, kw_only=True)
 class NoMoreDetected(_EstimatedGrowth):
-    r"""What the critic finds is to be at most ``1 + tolerance`` times what the critic of the baseline found.
+    r"""Requires that the critic finds at most ``1 + tolerance`` times what the critic of the baseline found.
 
-    One test of the difference of both estimates, at the confidence of the interval now. Both runs share the reference and may share
-    more, and their critics differ, so the standard errors of a side add up, which covers every correlation:
+    This is one test of the difference of both estimates, at the confidence of the present interval. Both runs share the reference
+    and may share more, and their critics differ, so the standard errors of each side are added, which covers every correlation:
 
     .. math:: \hat\theta - (1 + t)\, \hat\theta_0 \pm q \sqrt{(s_a + (1 + t)\, s_{a,0})^2 + (s_b + (1 + t)\, s_{b,0})^2}
     """
@@ -285,7 +285,7 @@ class NoMoreDetected(_EstimatedGrowth):
 
 @dataclass(frozen=True, kw_only=True)
 class _Paired:
-    """A rule on blocks that one test of a difference decides: its interval is below 0 if the rule holds, above if not."""
+    """A rule on blocks, decided by one test of a difference, whose interval lies below 0 if the rule holds and above if not."""
 
     now: Interval
     difference: tuple[float, float]
@@ -308,7 +308,7 @@ class _Paired:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceMaximum(_Paired):
-    """The mean between the sides is to exceed that of the reference against itself by at most an allowance."""
+    """Requires the mean distance between the sides to exceed that of the reference against itself by at most an allowance."""
 
     asked: ClassVar[Asked] = "max"
     before: ClassVar[None] = None
@@ -349,7 +349,7 @@ class ReferenceMaximum(_Paired):
 
 @dataclass(frozen=True, kw_only=True)
 class NoFartherBlocks(_Paired, _EstimatedGrowth):
-    """The mean between the sides is to be at most ``1 + tolerance`` times that of the baseline, between the same blocks of A."""
+    """Requires the mean between the sides to be at most ``1 + tolerance`` times that of the baseline, on the same blocks of A."""
 
     compared: ClassVar[str] = ", between the same blocks of A"
 
@@ -378,7 +378,7 @@ def _reach(interval: Interval) -> float:
 Rule: TypeAlias = Maximum | LowerMaximum | NoWorse | NoMoreDetected | ReferenceMaximum | NoFartherBlocks
 """A requirement on the estimand that is judged.
 
-Every rule has ``limits`` for the two bounds, a ``requirement`` that completes "W1 is to be ...", the earlier interval ``before``
+Every rule has ``limits`` for the two bounds, a ``requirement`` that completes "W1 must be ...", the earlier interval ``before``
 that it rests on (None if it rests on a number), the ``confidence`` of its answers, whether they are ``asymptotic``, and three
 clauses for its sentences: ``known_before`` follows what is known now, ``when_passed`` follows an upper bound that passes, and
 ``when_failed`` a lower bound that fails.

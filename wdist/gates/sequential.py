@@ -1,10 +1,10 @@
-"""Sequential gates: samples are drawn in batches until there is a verdict; looking after each batch costs no validity.
+"""Sequential gates: samples are drawn in batches until there is a verdict, which is valid although it is checked after each batch.
 
-Each critic is trained on all earlier batches, judged on the next one, and the next critic is trained on that batch as well. The
-values of a batch are independent given the past, so a confidence sequence covers the running average of what the critics find. Each
-critic finds at most W1: a lower end above the limit fails the gate for W1 itself, and an upper end speaks for the critics alone. A
-critic trained on few samples finds little, so the upper end is that of a second sequence, which begins with critics that have seen
-enough; of each sequence one end is used, with half of the error.
+Each critic is trained on all earlier batches and judged on the next one, which then joins the training samples. The values of a
+batch are independent given the past, so a confidence sequence covers the running average of what the critics find. Each critic
+finds at most W1: a lower end above the limit fails the gate for W1 itself, but an upper end is about the critics alone. A critic
+trained on few samples finds little, so the upper end comes from a second sequence, which begins with critics trained on enough. One
+end of each sequence is used, with half of the error.
 
 References:
     Shekhar & Ramdas (2023), Nonparametric two-sample testing by betting, arXiv:2112.09162: predictable critics.
@@ -51,11 +51,11 @@ from wdist.training.observer import Observer, Silent, Stage
 MOST_SAMPLES = 100_000
 """Default number of samples of each side after which a gate stops without a verdict."""
 _FIRST, _LEAST_BATCH = 20, 20
-"""Samples of each side that the first critic is trained on, and in the smallest batch."""
+"""Samples of each side on which the first critic is trained, and in the smallest batch."""
 _ENOUGH_TO_PASS = 80
-"""Samples of each side before a critic speaks for a pass: one that has seen fewer finds little, whatever there is."""
+"""Fewest training samples of each side for a critic to count towards a pass; with fewer, it finds little whatever W1 is."""
 _GROWTH = 0.3
-"""Size of a batch as a share of all samples before it, so that the number of trainings grows with the logarithm of the samples."""
+"""Size of a batch relative to all samples before it, so that the number of trainings grows with the logarithm of the samples."""
 _STEPS = 300
 """Steps of each training, unless ``--steps`` gives another number."""
 _INTERRUPTED = "The run was interrupted."
@@ -87,7 +87,7 @@ def run_until_decided(
 
     Arguments:
         a, b: the reference and the source to judge, as for :func:`wdist.gate`; rows are read in random order.
-        options: of the critics; a number of steps is that of each training.
+        options: options of the critics; a number of steps is that of each training.
         limits: a maximum for what critics detect.
 
     Raises:
@@ -98,34 +98,34 @@ def run_until_decided(
     observer, began, interruption = observer or Silent(), now(), Interruption()
     observer.notify(Stage(what="opening the sources"))
     options = replace(options, features=open_features(options.features, options.access, choose_device(options.device)))
-    course = _Course(*_opened(a, b, options), options, most=until.max_samples)
+    run = _SequentialRun(*_opened(a, b, options), options, most=until.max_samples)
     ended: str | None = None
     while ended is None:
-        observer.notify(Stage(what=course.progress))
-        interruption.attempt(course.look)
-        if not course.looks:
+        observer.notify(Stage(what=run.progress))
+        interruption.attempt(run.look)
+        if not run.looks:
             raise KeyboardInterrupt
-        if course.decides(judge(rule, course.interval).answer):
+        if run.decides(judge(rule, run.interval).answer):
             ended = ""
-        elif interruption.requested or course.last.interrupted:
+        elif interruption.requested or run.last.interrupted:
             ended = _INTERRUPTED
         elif until.max_seconds is not None and processes().decided(now() - began) > until.max_seconds:
             ended = "The time of --max-time is up."
         else:
-            ended = course.exhausted
-    return _result(rule, course, ended, timed=until.max_seconds is not None, seconds=now() - began)
+            ended = run.exhausted
+    return _result(rule, run, ended, timed=until.max_seconds is not None, seconds=now() - began)
 
 
 def _rule(options: EstimateOptions, limits: GateLimits) -> Maximum:
     """The only rule of a sequential gate.
 
     Raises:
-        UsageError: another one, or an option that makes no difference.
+        UsageError: another rule is given, or an option that would have no effect.
     """
     if limits.maximum is None or limits.baseline is not None or limits.max_lower is not None:
-        raise UsageError("--until-decided decides about --max T, and about no other rule; give --max alone")
+        raise UsageError("--until-decided decides about --max T only; give --max alone")
     if limits.on != "detected":
-        raise UsageError(f"--until-decided judges what critics detect, and not --on {limits.on}; leave out --on")
+        raise UsageError(f"--until-decided judges what critics detect, not --on {limits.on}; leave out --on")
     idle = {
         "--folds": options.folds is not None,
         "--repeats": options.repeats > 1,
@@ -152,8 +152,8 @@ class _Stream:
         self._generator = random_stream(seed, side, _STREAM)
         # Units that are fitted to rows of A must not depend on samples that are judged.
         fitted = isinstance(source, FiniteSource) and side == 0 and self.info.fitted
-        unseen = split(source.info.count or 0, seed=seed).train if fitted else np.empty(0, dtype=np.int64)
-        rows = np.setdiff1d(np.arange(source.info.count or 0), unseen)
+        fitted_to = split(source.info.count or 0, seed=seed).train if fitted else np.empty(0, dtype=np.int64)
+        rows = np.setdiff1d(np.arange(source.info.count or 0), fitted_to)
         self._order = np.random.default_rng([seed, side, _STREAM]).permutation(rows)
         self._taken = 0
 
@@ -174,11 +174,11 @@ class _Stream:
 
 
 def _opened(a: Any, b: Any, options: EstimateOptions) -> tuple[_Stream, _Stream, tuple[str, ...]]:
-    """Both sides, checked, and warnings about them.
+    """Opens and checks both sides; returns their streams, and warnings about them.
 
     Raises:
-        UsageError: both are the same samples, or one has too few.
-        SourceError: they are not samples of one space.
+        UsageError: both sides hold the same samples, or one has too few.
+        SourceError: the sides are not samples of one space.
     """
     opened = [open_source(side, options.access, seed=options.seed) for side in (a, b)]
     joint = jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric))
@@ -194,19 +194,19 @@ def _opened(a: Any, b: Any, options: EstimateOptions) -> tuple[_Stream, _Stream,
     ]
     if streams[0].digest is not None and streams[0].digest == streams[1].digest:
         raise UsageError(
-            "--until-decided needs independent samples, and both sides hold the same ones; give others, or --on samples"
+            "--until-decided needs independent samples, but both sides hold the same ones; give others, or --on samples"
         )
     for stream in streams:
         if stream.left < _FIRST + _LEAST_BATCH:
             raise UsageError(
-                f"--until-decided takes at least {_FIRST + _LEAST_BATCH} samples of each side, and {stream.info.address} has "
+                f"--until-decided takes at least {_FIRST + _LEAST_BATCH} samples of each side, but {stream.info.address} has "
                 f"{stream.left}; leave it out"
             )
     return streams[0], streams[1], (*joint.warnings, *sides[1].warnings)
 
 
-class _Course:
-    """The course of a sequential gate: the samples so far, the critic trained on them, and the interval after each batch."""
+class _SequentialRun:
+    """State of a sequential gate: the samples so far, the critic trained on them, and the interval after each batch."""
 
     def __init__(self, a: _Stream, b: _Stream, warnings: tuple[str, ...], options: EstimateOptions, *, most: int) -> None:
         self.streams, self.warnings, self.space = (a, b), warnings, options.features
@@ -239,12 +239,12 @@ class _Course:
 
     @property
     def progress(self) -> str:
-        """The stage under way in words."""
+        """The current stage in words."""
         done = f"batch {len(self.looks) + 1}, {self.count + self._next:,} samples a side"
         return done if not self.looks else f"{done}; so far {self.looks[-1].lower:.4g} to {self.looks[-1].upper:.4g}"
 
     def decides(self, answer: Answer) -> bool:
-        """Whether an answer ends the gate; a pass waits for critics that are trained on enough to find something."""
+        """Whether an answer ends the gate; a pass waits for critics that are trained on enough samples."""
         early = self._trained_on < _ENOUGH_TO_PASS and self.exhausted is None
         return answer is Answer.FAIL or (answer is Answer.PASS and not early)
 
@@ -302,37 +302,37 @@ def _sequence(a: SourceInfo, b: SourceInfo, options: EstimateOptions) -> Confide
 
 
 def _of_one_round(options: EstimateOptions) -> EstimateOptions:
-    """Options of one training: no transport, no folds, few steps by default, and samples that are encoded already."""
+    """Options of one training: no transport, no folds, few steps by default, and samples that are already encoded."""
     trained = options.critic == AUTO or (options.critic in CATALOGUE and CATALOGUE[options.critic].trained)
     budget = Budget(steps=_STEPS) if options.budget is None and trained else options.budget
     access = replace(options.access, scale="none", feature_cache=None)
     return replace(options, couplings=False, folds=1, budget=budget, access=access, features=None)
 
 
-def _result(rule: Maximum, course: _Course, ended: str, *, timed: bool, seconds: float) -> GateResult:
-    verdict, (a, b) = judge(rule, course.interval), course.streams
-    took = f"It took {course.count:,} samples of each side."
+def _result(rule: Maximum, run: _SequentialRun, ended: str, *, timed: bool, seconds: float) -> GateResult:
+    verdict, (a, b) = judge(rule, run.interval), run.streams
+    took = f"It took {run.count:,} samples of each side."
     verdict = replace(verdict, reason=f"{verdict.reason} {took}", suggestions=tuple(filter(None, (ended, *verdict.suggestions))))
     estimate = replace(
-        course.last,
+        run.last,
         a=a.info,
         b=b.info,
         digest_a=a.digest,
         digest_b=b.digest,
-        features=None if course.space is None else replace(course.space.facts, dim=a.info.dim),
-        warnings=course.warnings,
+        features=None if run.space is None else replace(run.space.facts, dim=a.info.dim),
+        warnings=run.warnings,
         detected=None,
-        interrupted=course.last.interrupted or ended == _INTERRUPTED,
+        interrupted=run.last.interrupted or ended == _INTERRUPTED,
         seconds=seconds,
     )
     return GateResult(
         verdict=verdict,
         judged=(Judged(rule=rule, verdict=verdict),),
         on="detected",
-        interval=course.interval,
-        confidence=course.interval.confidence,
+        interval=run.interval,
+        confidence=run.interval.confidence,
         estimate=estimate,
         recorded=None,
         timed=timed,
-        looks=tuple(course.looks),
+        looks=tuple(run.looks),
     )

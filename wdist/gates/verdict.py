@@ -2,7 +2,7 @@
 
 Everything here is a pure function of numbers. A rule amounts to two limits: it passes if the upper bound lies within the first,
 and fails if the lower bound exceeds the second. A lower bound can fail a gate but never pass it. Whatever the true W1, only one of
-the two answers can be wrong, and only if the bound behind it is; bounds of what critics find take the whole error each.
+the two answers can be wrong, and only if the bound behind it is; so each bound of what critics find takes the whole error.
 """
 
 import math
@@ -19,12 +19,12 @@ _MOST_TIMES = 1000
 
 
 _ABOUT_FAIL: dict[On, str] = {
-    "detected": " W1 between their distributions is no less.",
-    "block": " W1 between their distributions may be less: few samples are some distance apart in any case.",
+    "detected": " W1 between their distributions is no smaller.",
+    "block": " W1 between their distributions may be smaller: few samples are some distance apart in any case.",
 }
 _ABOUT_PASS: dict[On, str] = {
     "detected": " This does not bound W1: another critic may find more.",
-    "block": " W1 between their distributions is no more.",
+    "block": " W1 between their distributions is no larger.",
 }
 
 
@@ -55,7 +55,7 @@ def judge(rule: Rule, interval: Interval) -> Verdict:
 
 
 def together(verdicts: tuple[Verdict, ...]) -> Verdict:
-    """Combines verdicts on bounds that hold together, at least one: fails if one fails, passes if all pass."""
+    """Combines one or more verdicts on bounds that hold together: fails if one fails, passes if all pass."""
     answers = [each.answer for each in verdicts]
     answer = next(answer for answer in (Answer.FAIL, Answer.INCONCLUSIVE, Answer.PASS) if answer in answers)
     suggestions = dict.fromkeys(each for verdict in verdicts for each in verdict.suggestions)
@@ -98,13 +98,13 @@ def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
     subject, surely = interval.subject, _surely(rule.confidence(interval), asymptotic=rule.asymptotic(interval))
     if answer is Answer.FAIL:
         bound = at_least(interval.lower, above=rule.limits.fails_above)
-        told = f"{subject} is at least {bound}{rule.when_failed}, {surely}."
-        return f"{told}{_ABOUT_FAIL.get(interval.on, '')}"
+        claim = f"{subject} is at least {bound}{rule.when_failed}, {surely}."
+        return f"{claim}{_ABOUT_FAIL.get(interval.on, '')}"
     if answer is Answer.PASS:
         assert interval.upper is not None, "nothing passes without it"
-        told = f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {surely}."
+        claim = f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {surely}."
         absolute = interval.on == "detected" or isinstance(rule, Maximum)  # a paired test is not about the upper bound
-        return f"{told}{_ABOUT_PASS.get(interval.on, '') if absolute else ''}"
+        return f"{claim}{_ABOUT_PASS.get(interval.on, '') if absolute else ''}"
     if interval.contradictory:
         assert interval.upper is not None, "a contradiction has two bounds"
         return (
@@ -112,12 +112,12 @@ def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
             f"is wrong, which may happen because they hold {_surely(interval.confidence, asymptotic=interval.asymptotic)}."
         )
     if _is_above(rule.limits, interval):
-        told = f"{subject} is at least {at_least(interval.lower, above=rule.limits.fails_above)}{rule.when_failed}, {surely}."
-        return f"{told} But the critic of the baseline had not stopped improving when its training ended, so this does not fail."
+        claim = f"{subject} is at least {at_least(interval.lower, above=rule.limits.fails_above)}{rule.when_failed}, {surely}."
+        return f"{claim} But the critic of the baseline had not stopped improving when its training ended, so this does not fail."
     if _is_within(rule.limits, interval):
         assert interval.upper is not None, "it is within the limit"
-        told = f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {surely}."
-        return f"{told} But the critic had not stopped improving when its training ended, so this does not pass."
+        claim = f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {surely}."
+        return f"{claim} But the critic had not stopped improving when its training ended, so this does not pass."
     known = f"at least {at_least(interval.lower)}, {surely}"
     if rule.limits.passes_within is None:
         return f"{subject} is {known}: nothing is proved, because a lower bound {rule.requirement} does not limit W1 from above."
@@ -172,7 +172,7 @@ def _what_would_fail(interval: Interval, limit: float) -> Iterator[str]:
 
 
 def _more_samples(why: str, interval: Interval, ratio: float, answer: Answer) -> str:
-    """The number of samples that shrinks a margin by this ratio, assuming the rate n^(-1/2)."""
+    """A sentence with the number of samples that shrinks a margin by this ratio, assuming the rate n^(-1/2)."""
     times = ratio**2
     if times > _MOST_TIMES:
         return f"{why}, but so narrowly that a {answer} would take over {_MOST_TIMES} times as many samples."
@@ -185,7 +185,7 @@ def _more_samples(why: str, interval: Interval, ratio: float, answer: Answer) ->
 
 
 def _what_would_detect(rule: Rule, interval: Interval) -> Iterator[str]:
-    """Says how many samples would decide about a detected value, whose two bounds converge to the estimate."""
+    """Sentences that say how many samples would decide about a detected value, whose two bounds converge to the estimate."""
     assert interval.estimate is not None and interval.upper is not None, "a detected value has them all"  # noqa: PT018
     limits, estimate = rule.limits, interval.estimate
     middle = [limit for limit in (limits.passes_within, limits.fails_above) if limit is not None]

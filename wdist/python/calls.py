@@ -1,4 +1,4 @@
-"""Shared by all functions of ``import wdist``: progress, checkpoints, named inputs, and messages about keyword arguments."""
+"""Progress, checkpoints, names of inputs and messages about keyword arguments, shared by all functions of ``import wdist``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _R = TypeVar("_R")
 
 
 def library_function(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Makes a function say what to do when memory runs out, and word the warnings of its result with keyword arguments."""
+    """Makes a function advise what to do if memory runs out, and name keyword arguments, not options, in its result's warnings."""
 
     @wraps(function)
     def called(*arguments: _P.args, **options: _P.kwargs) -> _R:
@@ -77,7 +77,7 @@ def listening(progress: bool | None, observer: Listener | None) -> Iterator[Obse
 
     Arguments:
         progress: whether to show progress on stderr or in the notebook; by default only in terminals and notebooks.
-        observer: the caller's.
+        observer: the caller's observer.
     """
     own = _observer_of(observer)
     with ExitStack() as stack:
@@ -137,7 +137,7 @@ class _Observers:
 
 
 def named(side: Any, name: str, access: Access, seed: int = 0, *, strict: bool = True) -> Any:
-    """The source, opened so that messages call it ``<tensor A>`` instead of ``<tensor>``; addresses keep their own name."""
+    """Opens values under a name, so that messages say ``<tensor A>`` instead of ``<tensor>``; returns other sources unchanged."""
     if side is None:
         raise UsageError(f"{name} is None; give a tensor, an array, an address or an open source")
     if isinstance(side, str | Path | FiniteSource | EndlessSource):

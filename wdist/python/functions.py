@@ -54,13 +54,13 @@ def estimate(
             samples.
         truth: the known W1 between the populations, shown beside the bounds.
         progress: whether to show progress; by default only in terminals and notebooks.
-        observer: receives progress events: a function of an event, or an object with ``notify(event)``. Of critics that are trained
-            side by side on several cores, it receives the share that is done and each one that is found.
+        observer: receives progress events: a function of an event, or an object with ``notify(event)``. Critics that are trained
+            side by side on several cores send only the fraction done and each critic that is found.
         checkpoint: folder where the state of the run is saved every minute.
         resume: continues the run in that folder, with the same data and options.
         arguments: options by name: the fields of :class:`~wdist.estimation.options.EstimateOptions`,
             :class:`~wdist.data.access.Access` and :class:`~wdist.critics.settings.CriticSettings`. A budget is a number of seconds,
-            ``"2m"``, a ``timedelta`` or a :class:`wdist.Budget`; ``steps=`` may stand for it.
+            ``"2m"``, a ``timedelta`` or a :class:`wdist.Budget`; ``steps=`` limits training steps instead.
 
     Returns:
         The estimate, in the units of the data. After Ctrl-C: what was proved so far, with ``interrupted`` set.
@@ -112,8 +112,8 @@ def compare(
         witnesses: number of images of each side to keep: those with the most extreme potentials under the critic of each source.
         shard: ``"I/N"`` to compute only part I of N; :func:`wdist.merge` joins the documents (``to_json()``) of all parts.
         progress, observer, checkpoint, resume: as for :func:`estimate`.
-        arguments: options of :class:`~wdist.estimation.options.EstimateOptions`. The budget bounds the whole comparison and
-            ``confidence`` belongs to all its population bounds together. Each source is judged by one critic, so ``critics``,
+        arguments: options of :class:`~wdist.estimation.options.EstimateOptions`. The budget is that of the whole comparison, and
+            ``confidence`` that of all its population bounds together. Each source is judged by one critic, so ``critics``,
             ``baselines`` and ``repeats`` are refused.
 
     Returns:
@@ -165,7 +165,7 @@ def drift(
             their standard deviations in the reference unless ``scale=`` says otherwise. Baselines are trained only if named.
 
     Returns:
-        What changed, and how surely. After Ctrl-C the tests are complete, and the bounds are what was proved by then.
+        What changed, with p-values and bounds. After Ctrl-C, the tests are complete, and the bounds are those proved so far.
 
     Raises:
         WdistError: bad input, before anything is trained.
@@ -201,7 +201,7 @@ def robust(
     r"""Certifies how many samples a classifier gets right under every perturbation of a given size, and attacks the others.
 
     A sample is certified if each margin :math:`y_t - y_i` exceeds ``eps`` times a proved Lipschitz constant of that difference;
-    projected gradient descent searches for perturbations of the others. The error on these samples under the worst perturbations
+    for the others, projected gradient descent searches for perturbations. The error on these samples under the worst perturbations
     lies between ``attacked_error`` and ``certified_error``.
 
     Arguments:
@@ -210,12 +210,12 @@ def robust(
         data: labelled samples: an address, an array, a tensor or an open source.
         labels: class numbers, in the same forms; by default those of the dataset, or the array ``labels`` beside the samples.
         eps: largest size of a perturbation, in the units of the data.
-        norm: that measures perturbations: ``"l2"`` or ``"linf"``.
+        norm: norm of perturbations: ``"l2"`` or ``"linf"``.
         minimum: required accuracy: ``answer`` is pass if it is certified, fail if the attack leaves less, else inconclusive.
-        iterations: steps of the attack from each start; 0 for none.
-        restarts: starts of the attack.
-        seed: of the random starts.
-        device: that runs the attack.
+        iterations: steps of the attack from each start; 0 for no attack.
+        restarts: number of random starts of the attack.
+        seed: seed of the random starts.
+        device: device that runs the attack.
         access: permissions for opening addresses.
         progress, observer: as for :func:`estimate`.
 
@@ -255,8 +255,8 @@ def dependence(
 ) -> Dependence:
     """Measures how far some columns of a table are from being independent of others, and tests independence.
 
-    Bounds W1 between their joint distribution and the product of their distributions, the Wasserstein dependency measure, which is
-    0 only for independent columns. The p-value of independence is exact for any number of rows.
+    Bounds W1 between their joint distribution and the product of their marginal distributions, the Wasserstein dependency measure,
+    which is 0 only for independent columns. The p-value of independence is exact for any number of rows.
 
     Arguments:
         table: independent rows: an address, a data frame, an array or an open source.
@@ -267,7 +267,8 @@ def dependence(
             in training rows unless ``scale=`` says otherwise. No baselines are trained.
 
     Returns:
-        The bounds, in the units of the distances, and the test. After Ctrl-C: those proved so far.
+        The bounds, in the units of the distances, and the test. After Ctrl-C, the test is complete, and the bounds are those proved
+        so far.
 
     Raises:
         WdistError: bad input, before anything is trained.
@@ -307,17 +308,17 @@ def lipschitz_constant(
 
     Arguments:
         network: a torch module, or the address of a network; its weights are taken as exact.
-        norm: of inputs and outputs: ``"l2"``, or ``"linf"`` for the largest coordinate.
+        norm: norm of inputs and outputs: ``"l2"``, or ``"linf"`` for the largest coordinate.
         at: points where slopes are bounded as well: an address, a tensor, an array or an open source.
-        radius: of the balls around these points, measured in the norm, within which slopes are bounded; None for the points alone.
-        shape: of one sample; by default taken from the file, the points or the first linear layer.
-        points: how many of the first samples of ``at`` to use.
-        seed: of the search.
+        radius: radius, in the norm, of the balls around these points within which slopes are bounded; None for the points alone.
+        shape: shape of one sample; by default taken from the file, the points or the first linear layer.
+        points: number of samples to use from the beginning of ``at``.
+        seed: seed of the search.
         access: permissions for opening addresses; ``trust`` and ``download`` give them one by one.
         progress, observer: as for :func:`estimate`.
 
     Returns:
-        The interval; ``upper`` is None, and ``obstacle`` says why, if the network has an operator without a known bound.
+        The interval. If the network has an operator without a known bound, ``upper`` is None and ``obstacle`` says why.
 
     Raises:
         WdistError: the network or the points cannot be read.
@@ -364,11 +365,11 @@ def gate(
         b: the source to judge, in the same forms.
         maximum, max_lower, baseline, tolerance, on: limits, as in :class:`~wdist.gates.limits.GateLimits`.
         proof: proof of an earlier estimate of both sources, which is verified instead of training anything.
-        until_decided: draws batches until ``maximum`` is decided for what critics detect (``on="detected"``); True, or the
-            limits at which to stop, a :class:`wdist.UntilDecided`.
+        until_decided: whether to draw batches until ``maximum`` is decided for what critics detect (``on="detected"``): True, or a
+            :class:`wdist.UntilDecided` with the limits at which to stop.
         progress, observer, checkpoint, resume: as for :func:`estimate`.
-        arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, except for its ``tolerance``. Baselines are not
-            trained unless they are named. Without a budget of time, the same inputs, seed and machine give the same digits.
+        arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, except for its ``tolerance``. Baselines are
+            trained only if named. Without a time budget, the same inputs, seed and machine give the same digits.
 
     Returns:
         The verdict and the estimate that it rests on. After Ctrl-C it rests on what was proved so far.
@@ -433,7 +434,7 @@ def verify(
         access: permissions for opening sources that are passed here, never for those that the proof names; ``trust``,
             ``download`` and ``drop_nonfinite`` give them one by one.
         features: feature space, as for :func:`wdist.estimate`; by default that of the proof.
-        device: that draws samples.
+        device: device that draws samples.
         progress, observer: as for :func:`estimate`.
 
     Raises:
@@ -471,11 +472,11 @@ def transport(
         x, y: tensors, arrays or data frames whose first axis counts the samples, or addresses; uint8 is scaled to [0, 1].
         weights: a pair of non-negative weights of the samples, each normalised to sum to 1; None for equal weights.
         metric: ``l2``, ``l1`` or ``linf``.
-        tol: 0 for an optimal plan.
-        seed: of the smaller problems that it solves first.
-        device: that prices pairs: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        tol: relative gap at which to stop; 0 for an optimal plan.
+        seed: seed of the smaller problems that are solved first.
+        device: device that computes the costs of pairs: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         access: permissions for opening addresses; ``trust``, ``download`` and ``drop_nonfinite`` give them one by one.
-        bounded: called with both bounds whenever they come closer.
+        bounded: called with both bounds whenever they improve.
         progress: whether to show progress; by default only in terminals and notebooks.
 
     Returns:
@@ -526,7 +527,7 @@ def open_source(
     Arguments:
         address: for example ``a.h5:/group/x?rows=0:5000``; ``wdist guide addresses`` lists them all.
         access: permissions; ``trust``, ``download`` and ``drop_nonfinite`` give them one by one.
-        seed: of a random choice of rows that the address requests.
+        seed: seed of the random choice of rows, if the address requests one.
 
     Raises:
         WdistError: there are no samples to read; TrustRequired if reading would run code.
@@ -557,7 +558,7 @@ def _sides(options: EstimateOptions, **sides: Any) -> list[Any]:
 
 
 def _numbered(sources: Any) -> dict[str, Any]:
-    """The sources of a comparison by their numbers; a single address stands for itself."""
+    """The sources of a comparison by their numbers; a single address counts as a list of one."""
     if isinstance(sources, str | Path):
         sources = [sources]
     if not isinstance(sources, Sequence):
@@ -574,7 +575,7 @@ def _listed(names: Any) -> Sequence[str] | None:
 
 
 def _access(access: Any, **flat: Any) -> Access:
-    """Permissions, given as a whole or one by one."""
+    """Permissions from an object, from single arguments, or from both."""
     whole = accepted("access", access, Access, None) or Access()
     given = Access(**flat)
     return replace(whole, **{name: getattr(whole, name) or getattr(given, name) for name in flat})

@@ -36,7 +36,7 @@ from wdist.training.step import TrainingStep
 
 MOST, CRITIC_STEPS, SECONDS = 10_000, 2, 10.0
 _FEWEST = 30
-"""Samples of each side for a normal approximation of their mean."""
+"""Fewest samples of each side for a normal approximation of their mean."""
 _EVALUATED = 1 << 18
 """Coordinates evaluated at a time."""
 
@@ -75,7 +75,7 @@ class W1(nn.Module):
 
     Arguments:
         critic_steps: steps of the critic for each loss.
-        most: maximal number of samples kept of each side, chosen at random among all since :meth:`reset`.
+        most: largest number of samples kept of each side, a random choice from all since :meth:`reset`.
         arguments: options of :func:`wdist.estimate`; without a budget, an estimate takes about ten seconds.
 
     Raises:
@@ -128,7 +128,7 @@ class W1(nn.Module):
             with torch.enable_grad():
                 for _ in range(self._critic_steps):
                     self._ascend(a.detach(), b.detach(), factor=1.0)
-        self._critic.requires_grad_(False)  # the loss trains whatever made the batches
+        self._critic.requires_grad_(False)  # gradients of the loss are for the batches only
         potentials = self._critic(torch.cat([a, b]))
         self._critic.requires_grad_(True)
         difference: Tensor = potentials[: len(a)].mean() - potentials[len(a) :].mean()
@@ -180,7 +180,7 @@ class W1(nn.Module):
         if self._event_shape is None:
             self._event_shape = shape
         if shape != self._event_shape:
-            raise UsageError(f"{name} has samples of shape {shape}, and earlier ones have {self._event_shape}; give one shape")
+            raise UsageError(f"{name} has samples of shape {shape}, but earlier ones have {self._event_shape}; give one shape")
         if not batch.is_floating_point():
             batch = batch.float() / 255 if batch.dtype == torch.uint8 else batch.float()
         return batch.reshape(len(batch), -1)
