@@ -108,7 +108,8 @@ _watched: dict[tuple[int, int], bool] = {}
 def watch_for_reading(paths: Collection[Path]) -> None:
     """Lets :func:`was_read` tell from now on if one of these files is opened for reading by whatever Python code."""
     _watched.clear()
-    _watched.update({_identity(path): False for path in paths if path.exists()})
+    # A device such as /dev/null, which other code reads for reasons of its own, is not overwritten.
+    _watched.update({_identity(path): False for path in paths if path.is_file()})
     if _watched:
         _listen()
 

@@ -161,6 +161,17 @@ def test_a_file_that_code_of_others_read_is_not_overwritten(wdist, calls, tmp_pa
     assert wdist(*estimate_words("-o", "old.json")).status == 0
 
 
+def test_a_device_that_code_of_others_read_is_written(wdist, calls, monkeypatch):
+    """Python's own pools of processes read /dev/null."""
+
+    def read_and_estimate(*sides, **more):
+        with open(os.devnull):
+            return calls.result
+
+    monkeypatch.setattr("wdist.estimation.estimate.run_estimate", read_and_estimate)
+    assert wdist(*estimate_words("-o", os.devnull)).status == 0
+
+
 def test_an_interrupted_result_is_printed_and_saved_with_status_130(wdist, calls, made_estimate, tmp_path):
     calls.result = made_estimate(interrupted=True)
     answer = wdist(*estimate_words("-o", "result.json"))

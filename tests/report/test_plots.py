@@ -45,6 +45,14 @@ def test_a_critic_without_history_or_upper_bound_is_no_obstacle(estimate_of, cri
     assert figure_bytes(estimate_of(16, critic=bare, baselines=(), truth=None), suffix=".png")
 
 
+def test_a_figure_of_critics_that_took_no_training_shows_their_bounds(estimate_of, critic_of):
+    """Empty axes would say less than the headline."""
+    figure = draw(estimate_of(16, critic=critic_of("mean-difference", steps=0), baselines=(), truth=None))
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["mean-difference"]
+    assert "lower bound for the samples" in axes.get_xlabel()
+
+
 def test_the_same_result_gives_the_same_file(estimate_of):
     assert figure_bytes(estimate_of(16), suffix=".pdf") == figure_bytes(estimate_of(16), suffix=".pdf")
 

@@ -39,15 +39,18 @@ def _on_lines(name: str) -> str:
 
 
 def draw(estimate: Estimate) -> Figure:
-    """Functions in one dimension, surfaces in two, learning curves otherwise, and bars if critics are compared.
+    """Functions in one dimension, surfaces in two, learning curves otherwise, and bars if critics are compared or none was trained.
 
     Below them, the candidates that a critic was chosen from.
     """
     pictures: dict[int, Callable[[Estimate], Part]] = {1: Functions, 2: Surfaces} if estimate.preview is not None else {}
     picture = pictures.get(estimate.critic.frozen.dim)
     parts: list[Part] = []
-    if estimate.detailed or picture is None:
-        parts += [CriticBars(estimate), LearningCurves(estimate)] if estimate.detailed else [LearningCurves(estimate)]
+    trained = any(_has_curve(critic) for critic in estimate.critics)
+    if estimate.detailed or (picture is None and not trained):
+        parts.append(CriticBars(estimate))
+    if trained and (estimate.detailed or picture is None):
+        parts.append(LearningCurves(estimate))
     if picture is not None:
         parts.append(picture(estimate))
     parts += [TriedCritics(critic) for critic in estimate.critics if critic.tried]
@@ -171,7 +174,7 @@ class LearningCurves:
 
     def __init__(self, estimate: Estimate) -> None:
         self._estimate = estimate
-        self._critics = [critic for critic in critics_in_order(estimate) if critic.history and critic.steps]
+        self._critics = [critic for critic in critics_in_order(estimate) if _has_curve(critic)]
         self.size = (7.6, 4.3 + 0.22 * max(0, len(self._critics) - 8))
         # Steps of different kinds of critics cannot be compared, so a critic chosen from several is shown over time.
         self._by_time = any(critic.tried for critic in estimate.critics)
@@ -222,6 +225,10 @@ class LearningCurves:
             # An early dive below zero would squeeze the rest of the curves.
             lowest, highest = min(0.0, float(np.quantile(values, 0.02))), max([*values, *limits])
             axes.set_ylim(lowest - 0.03 * (highest - lowest), highest + 0.08 * (highest - lowest) or 1.0)
+
+
+def _has_curve(critic: CriticResult) -> bool:
+    return bool(critic.history and critic.steps)
 
 
 def _level(critic: CriticResult) -> float | None:
