@@ -1,11 +1,11 @@
-"""Soundness: every bound for the samples held against W1 found in another way, in tens of thousands of small trials.
+"""Soundness: every bound for the samples is checked against an independent value of W1, in tens of thousands of small trials.
 
-A trial draws two sample sets, a metric and a way to bounds, and computes them. W1 of the same sets lies between two numbers that
-extended precision proves (:mod:`wdist.studies.bench.soundness_truth`). A lower bound above the larger of them is wrong, and so is
-an upper bound below the smaller; there is no tolerance. Bounds that exclude each other and errors that are no sentence count as
-wrong, too. A wrong trial is shrunk to fewer samples and coordinates for as long as it stays wrong.
+A trial draws two sample sets and a metric, and computes their bounds in one of several ways. W1 of the same sets lies between two
+numbers that are proved in extended precision (:mod:`wdist.studies.bench.soundness_truth`). A lower bound above the larger number is
+wrong, and so is an upper bound below the smaller one; there is no tolerance. Unexpected errors, such as that for bounds which
+exclude each other, count as wrong, too. A wrong trial is shrunk to fewer samples and coordinates for as long as it stays wrong.
 
-The bounds for the populations are held against known truths by the suite ``coverage``.
+The suite ``coverage`` checks the bounds for the populations against known truths.
 """
 
 import math
@@ -29,28 +29,28 @@ TRIALS, QUICK_TRIALS = 100_000, 2_000
 _ANNOUNCED_EVERY = 200
 _SHRINKING_SECONDS = 60.0
 _MOST_WRONG = 5
-"""Wrong trials of one path that are shrunk and shown; all are counted."""
+"""Number of wrong trials of each path that are shrunk and shown; all are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SoundnessRow:
-    """All trials of one way to bounds with one seed."""
+    """Counts over all trials of one path, with one seed."""
 
     path: str
     seed: int
     trials: int
     refused: int
-    """Trials that ended in a sentence instead of bounds, because the sample sets are not accepted."""
+    """Trials whose sample sets were refused with a sentence instead of bounds."""
     lower: int
     upper: int
-    """Bounds that were computed."""
+    """Number of computed bounds."""
     wrong: int
-    """Trials with a bound on the wrong side of W1, or an error that is not a sentence."""
+    """Trials with a bound on the wrong side of W1, or with an unexpected error."""
     closest_lower: float | None
     closest_upper: float | None
-    """Smallest distance of a bound from W1 as a share of it; None where no bound came near a positive W1."""
+    """Smallest distance of a bound from W1, over W1; None if there was no finite bound of a positive W1."""
     widest_truth: float
-    """Largest distance of the two numbers that W1 is proved to lie between, as a share of the larger one."""
+    """Largest distance between the two proved numbers around W1, over the larger one."""
     seconds: float
 
 
@@ -61,10 +61,10 @@ class WrongBound:
     path: str
     seed: int
     trial: int
-    """Number of the trial among those of the path."""
+    """Number of the trial among those of the path, from 0."""
     problem: str
     what: str
-    """The wrong bound, and the numbers that W1 lies between; or the error."""
+    """The wrong bound and the numbers that W1 lies between, or the error."""
     a: str
     b: str
     """The sample sets, shortened if they are large."""
@@ -72,7 +72,7 @@ class WrongBound:
 
 @dataclass
 class _Count:
-    """Running figures of one row."""
+    """Running counts of one row."""
 
     trials: int = 0
     refused: int = 0
@@ -109,7 +109,7 @@ def _measure(conditions: Conditions) -> Iterator[SoundnessRow | WrongBound]:
 
 
 def rows_of(path: Path, *, trials: int, seed: int, conditions: Conditions) -> Iterator[SoundnessRow | WrongBound]:
-    """The figures of one path, over all trials or those before an interruption; then its wrong trials."""
+    """Counts of one path, over all trials or those before an interruption; then its wrong trials."""
     began, count, shown = time.perf_counter(), _Count(), list[WrongBound]()
     conditions.announce(f"{trials:,} trials: {path.name}")
     for number in range(trials):
@@ -142,13 +142,13 @@ def rows_of(path: Path, *, trials: int, seed: int, conditions: Conditions) -> It
 
 
 def _trial(path: Path, seed: int, number: int, count: _Count) -> tuple[Problem, str]:
-    """The problem of one trial, and the fault in its bounds; an empty string without one."""
+    """The problem of one trial, and the fault in its bounds; empty if they hold."""
     problem = path.draw(np.random.default_rng([seed, number, *path.name.encode()]))
     return problem, outcome(path, problem, count)
 
 
 def outcome(path: Path, problem: Problem, count: _Count | None = None) -> str:
-    """Fault in the bounds of a problem; empty if they hold."""
+    """The fault in the bounds of a problem; empty if they hold."""
     count = count or _Count()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -170,7 +170,7 @@ def outcome(path: Path, problem: Problem, count: _Count | None = None) -> str:
 
 
 def shrunk(path: Path, problem: Problem, reason: str) -> tuple[Problem, str]:
-    """A smaller problem with a fault, and that fault; errors are not exchanged for wrong bounds."""
+    """A smaller problem with a fault of the same kind (a wrong bound, or the same error), and that fault."""
     deadline, kind = time.perf_counter() + _SHRINKING_SECONDS, reason.split()[0]
     while time.perf_counter() < deadline:
         for smaller in problem.smaller(path.least):
@@ -198,13 +198,13 @@ def _shown(path: Path, seed: int, number: int, problem: Problem, reason: str) ->
 
 
 def _numbers(values: torch.Tensor) -> str:
-    """All numbers, each with enough digits to be read back, or the first ones."""
+    """The numbers with enough digits to be read back; only the first ones if there are many."""
     text = str(values.tolist())
     return text if len(text) <= 2000 else f"{text[:2000]} ..."
 
 
 def conclude(rows: Sequence[SoundnessRow | WrongBound]) -> Conclusion:
-    """Whether all bounds were on their side of W1."""
+    """Checks whether every bound was on the right side of W1."""
     counted = [row for row in rows if isinstance(row, SoundnessRow)]
     if not counted:
         return Conclusion()
@@ -213,13 +213,13 @@ def conclude(rows: Sequence[SoundnessRow | WrongBound]) -> Conclusion:
     return Conclusion(
         checks=(
             ClaimCheck(
-                claim="Every bound for the samples is on its side of W1.",
+                claim="Every bound for the samples is on the right side of W1.",
                 holds=wrong == 0,
                 detail=f"{wrong:,} wrong of {trials:,} trials, with {bounds:,} bounds",
             ),
         ),
         remarks=(
-            "W1 lies between two numbers that extended precision proves, from plans of scipy; there is no tolerance.",
+            "W1 lies between two numbers that are proved in extended precision, from plans by scipy; there is no tolerance.",
             f"{60 * trials / max(seconds, 1e-9):,.0f} trials a minute.",
         ),
     )
@@ -239,7 +239,7 @@ STUDIES = (
                 title="bounds held against W1 in extended precision",
                 of=SoundnessRow,
                 columns=(
-                    Column("way to bounds", "path", "text"),
+                    Column("method", "path", "text"),
                     Column("trials", "trials", "count"),
                     Column("refused", "refused", "count"),
                     Column("lower\nbounds", "lower", "count"),
@@ -254,7 +254,7 @@ STUDIES = (
                 title="wrong bounds, in the smallest case found",
                 of=WrongBound,
                 columns=(
-                    Column("way to bounds", "path", "text"),
+                    Column("method", "path", "text"),
                     Column("trial", "trial", "count"),
                     Column("problem", "problem", "text"),
                     Column("what is wrong", "what", "text"),

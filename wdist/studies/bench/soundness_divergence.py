@@ -1,10 +1,10 @@
-r"""The divergence of two sample sets with a Lipschitz critic between two proved bounds, in extended precision.
+r"""The Lipschitz-regularised KL divergence of two sample sets, between two bounds proved in extended precision.
 
 .. math:: D_\lambda = \min_{\pi}\ \lambda \langle d, \pi \rangle + \mathrm{KL}(\pi^\top 1 \,\|\, \nu)
           = \max_g\ \mathbb{E}_\mu \min_j \bigl(\lambda d(x, y_j) - g_j\bigr) - \log \mathbb{E}_\nu e^{-g}
 
-Any g proves a lower bound, and any plan with the masses of A an upper one. A solver that smooths the minimum finds both in
-float64; what it finds is evaluated in extended precision, with all rounding counted, so it need not be trusted.
+Any g proves a lower bound, and any plan with the masses of A an upper one. A solver with a smoothed minimum finds both in float64.
+They are then evaluated in extended precision with all rounding counted, so the solver need not be trusted.
 
 References:
     Terjék (2020), Lipschitz continuity and neural networks, a talk (the divergence).
@@ -18,18 +18,18 @@ import numpy as np
 from wdist.studies.bench.soundness_truth import Extended, Truth, distances, relative_rounding
 
 _SMOOTHINGS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-"""Widths of the smoothing, as shares of the mean cost."""
+"""Widths of the smoothing, over the mean cost."""
 _ITERATIONS = 300
 _MOST_NATS = 1e6
 """Largest cost of a pair that the solver takes."""
 
 
 def divergence(x: np.ndarray, y: np.ndarray, p: float, scale: float) -> Truth | None:
-    """Two bounds for the divergence of two small sets, in nats; None where all costs vanish or some are too large for the solver.
+    """Two bounds for the divergence of two small sets, in nats; None if all costs vanish or some are too large for the solver.
 
     Arguments:
-        x, y: in extended precision, shapes (n, dim) and (m, dim).
-        p: of the metric.
+        x, y: samples in extended precision, shapes (n, dim) and (m, dim).
+        p: exponent of the norm of the metric.
         scale: lambda, in nats per unit of distance.
     """
     costs = Extended(scale) * distances(x, y, p)
@@ -44,14 +44,14 @@ def divergence(x: np.ndarray, y: np.ndarray, p: float, scale: float) -> Truth | 
 
 
 def _dual_value(costs: np.ndarray, g: np.ndarray, error: Any) -> Any:
-    """Lower bound that potentials prove."""
+    """The lower bound that potentials prove."""
     top = (-g).max()
     value = (costs - g).min(1).mean() - top - np.log(np.exp(-g - top).mean())
     return value - error * (costs.max() + 4 * np.abs(g).max() + 8)
 
 
 def _price(costs: np.ndarray, plan: np.ndarray, error: Any) -> Any:
-    """Upper bound that a plan proves once its rows have the masses of A."""
+    """The upper bound that a plan proves, after its rows are scaled to the masses of A."""
     n, m = costs.shape
     plan = plan / plan.sum(1, keepdims=True) / n
     masses = plan.sum(0)
@@ -61,7 +61,7 @@ def _price(costs: np.ndarray, plan: np.ndarray, error: Any) -> Any:
 
 
 def _solved(costs: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Potentials and plans at ever less smoothing."""
+    """Potentials and plans, with less and less smoothing."""
     from scipy.optimize import minimize
 
     g = np.zeros(costs.shape[1])
@@ -79,7 +79,7 @@ def _solved(costs: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _softly(costs: np.ndarray, g: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
-    """The smoothed minimum over the samples of B of costs less potentials, and the weights on them."""
+    """The smoothed minimum, over the samples of B, of costs minus potentials, and its weights on these samples."""
     exponents = (g - costs) / width
     top = exponents.max(1, keepdims=True)
     weights = np.exp(exponents - top)

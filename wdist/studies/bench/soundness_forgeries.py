@@ -1,4 +1,4 @@
-"""Forged proofs: files of :mod:`wdist.estimation.proof` with a few things changed; no false claim may be confirmed.
+"""Forged proofs: files of :mod:`wdist.estimation.proof` with a few changes; no false claim may be confirmed.
 
 To add a forgery, write a function that changes the statement or the tensors in place, and add it to the table.
 """
@@ -19,7 +19,7 @@ _FACTORS = (0.0, -1.0, 0.5, 1 - 1e-9, 1 + 1e-12, 1 + 1e-6, 2.0, 1e-160, 1e160, 1
 
 
 def forged(proof: bytes, random: np.random.Generator) -> bytes:
-    """A copy of a proof of one result with one to three forgeries, which may concern its divergence if it has one."""
+    """A copy of the proof of one result with one to three forgeries; if it has a divergence, this may be forged, too."""
     tensors = {name: tensor.clone() for name, tensor in sorted(load(proof).items())}
     length = int.from_bytes(proof[:8], "little")
     metadata = json.loads(proof[8 : 8 + length])["__metadata__"]
@@ -36,7 +36,7 @@ def _factor(random: np.random.Generator) -> float:
 
 
 def _claim(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
-    """Claims more than was proved, or less."""
+    """Multiplies one claimed end."""
     _multiply_end(random, statement)
 
 
@@ -74,7 +74,7 @@ def _change_description(random: np.random.Generator, critic: dict[str, Any]) -> 
 
 
 def _numbers(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
-    """Multiplies the numbers of one tensor, or one of them."""
+    """Multiplies all numbers of one tensor, or one of its numbers."""
     name = str(random.choice(list(tensors)))
     values = tensors[name]
     if not values.is_floating_point() or not values.numel():
@@ -86,7 +86,7 @@ def _numbers(random: np.random.Generator, statement: dict[str, Any], tensors: Te
 
 
 def _duals(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
-    """Multiplies or shifts the dual variables of both sides, up to where products of them overflow, and drops the upper end."""
+    """Multiplies or shifts the dual variables of both sides, by up to 1e300, and drops the upper end."""
     factor = 10.0 ** float(random.uniform(0, 300)) * float(random.choice([-1, 1]))
     for name in [name for name in tensors if "dual" in name]:
         tensors[name] = tensors[name] * factor if random.random() < 0.8 else tensors[name] + factor
@@ -115,7 +115,7 @@ def _plan(random: np.random.Generator, statement: dict[str, Any], tensors: Tenso
 
 
 def _held_out(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
-    """Chooses other held-out rows, or another seed that would choose them."""
+    """Changes a held-out row, or the seed that chooses these rows."""
     names = [name for name in tensors if "held-out" in name]
     if names and random.random() < 0.5:
         rows = tensors[names[0]]
@@ -125,7 +125,7 @@ def _held_out(random: np.random.Generator, statement: dict[str, Any], tensors: T
 
 
 def _other_words(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
-    """Another metric, method or confidence."""
+    """Changes the metric, the method, the confidence or the number of bounds."""
     match random.integers(4):
         case 0:
             statement["metric"] = str(random.choice(["l1", "l2", "linf"]))
@@ -141,7 +141,7 @@ FORGERIES: tuple[Forgery, ...] = (_claim, _claims_of_critics, _critic, _numbers,
 
 
 def _claim_of_divergence(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
-    """Claims more of the divergence than was proved, or less."""
+    """Multiplies one claimed end of the divergence."""
     _multiply_end(random, statement["divergence"])
 
 
@@ -150,7 +150,7 @@ def _critic_of_divergence(random: np.random.Generator, statement: dict[str, Any]
 
 
 def _potential(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
-    """Scales or clips the critic in another way, or states another lambda."""
+    """Changes how the critic is scaled or clipped, or lambda."""
     name = str(random.choice(["factor", "low", "high", "shift", "lambda"]))
     value = statement["divergence"][name] * _factor(random)
     if math.isfinite(value):
@@ -158,4 +158,4 @@ def _potential(random: np.random.Generator, statement: dict[str, Any], tensors: 
 
 
 OF_DIVERGENCES: tuple[Forgery, ...] = (_claim_of_divergence, _critic_of_divergence, _potential)
-"""Forgeries of proofs that are about a divergence, too."""
+"""Forgeries for proofs that also bound a divergence."""

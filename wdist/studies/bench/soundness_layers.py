@@ -15,7 +15,7 @@ from wdist.lipschitz.frozen_layers import Envelope, PiecewiseLinear, activated
 
 
 def random_layers(random: np.random.Generator, dim: int, *, nested: bool = False) -> list[FrozenLayer]:
-    """Layers of every kind with one output."""
+    """A random chain of layers of every kind, with one output."""
     layers: list[FrozenLayer]
     match random.integers(5 if nested else 7):
         case 0:
@@ -44,7 +44,7 @@ def random_layers(random: np.random.Generator, dim: int, *, nested: bool = False
 
 
 def _numbers(random: np.random.Generator, *shape: int) -> Tensor:
-    """Numbers of one random magnitude, mostly about 1."""
+    """Normal numbers, scaled by a random power of ten that is often 1."""
     exponent = random.choice([0, 0, 0, -1, 1, -8, 8, -160, 160, -200, 200, -300, 300])
     return torch.from_numpy(random.normal(size=shape) * 10.0**exponent)
 
@@ -56,7 +56,7 @@ def _random_cones(random: np.random.Generator, dim: int) -> Cones:
 
 
 def _random_convolution(random: np.random.Generator, dim: int) -> tuple[list[FrozenLayer], int]:
-    """A convolution with four channels and an activation, and the number of its outputs."""
+    """A convolution with four channels, then an activation; and the number of outputs."""
     kernel = int(random.integers(1, dim + 1))
     stride, border = int(random.integers(1, kernel + 1)), int(random.integers(kernel))
     patches = Patches.parse(f"1x{dim}x1:chw:1x{kernel}:1x{stride}:0x{border}")
@@ -67,7 +67,7 @@ def _random_convolution(random: np.random.Generator, dim: int) -> tuple[list[Fro
 
 
 def _activation(random: np.random.Generator) -> FrozenLayer:
-    """An activation of four units, of which one kind gives two."""
+    """A random activation of four units; maxout has two outputs, all others four."""
     names = ("relu", "abs", "leaky-relu:0.1", "tanh", "sigmoid", "maxmin", "group-sort:4", "full-sort", "maxout:2", "identity")
     chosen = random.integers(len(names) + 1)
     if chosen < len(names):

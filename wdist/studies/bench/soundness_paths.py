@@ -1,4 +1,4 @@
-"""The ways to bounds that the soundness suite takes: each computes bounds for one problem as a command would, but in small."""
+"""Paths of the soundness suite: each computes bounds for one problem as a command would, with small settings."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -51,35 +51,35 @@ from wdist.transport.pricing import LARGEST
 CPU = torch.device("cpu")
 _SMALL = {"width": 8, "depth": 3, "group_size": 4, "batch_size": 8, "centres": 4}
 _QUICK = tuple(name for name in CATALOGUE if name != "groupsort-conv")
-"""All critics but the one for images."""
+"""All critics except the one for images."""
 _SHOWN_DIGITS = (3, 5)
 _FOLDED = 0.05
 """Share of estimates with folds."""
 _FORGED = 3
-"""Forged copies of each proof."""
+"""Number of forged copies of each proof."""
 _EXPONENTS = ((-250,), (250,), (-160, -160), (140, 130), (-150, -150), (-300,), (3, -8), (1, 1, 1), (-200, 200))
-"""Powers of ten that some layers multiply by, and others divide by."""
+"""Exponents of the powers of ten by which some layers multiply and later ones divide."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One bound that was computed."""
+    """One computed bound."""
 
     end: str
     """``lower`` or ``upper``."""
     value: float
     what: str
     truth: Truth | None = None
-    """The distance that is bounded, where it is not W1 of the problem."""
+    """The bounded distance; None for W1 of the problem."""
 
 
 Claims = Callable[[Problem, Truth], Iterator[Claim]]
-"""Computes bounds for a problem; the truth serves to build critics that nearly attain it."""
+"""Computes bounds for a problem; its truth serves only to build critics that nearly attain it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Path:
-    """One way to bounds, with the problems that it is given."""
+    """One way to compute bounds, and the problems that it gets."""
 
     name: str
     share: float
@@ -88,7 +88,7 @@ class Path:
     draw: Callable[[np.random.Generator], Problem]
     truth: Callable[[Problem], Truth]
     least: int = 1
-    """Fewest samples of a side."""
+    """Smallest number of samples a side."""
 
 
 def _small_truth(problem: Problem) -> Truth:
@@ -105,14 +105,14 @@ def _translation_truth(problem: Problem) -> Truth:
 
 
 def _in_units(problem: Problem) -> tuple[Tensor, Tensor]:
-    """Both sides in float64, as critics take them."""
+    """Both sides in float64, in the units that critics take."""
     sources = (open_values(side) for side in (problem.x, problem.y))
     x, y = (source.read(slice(0, source.count)).double() * source.info.scale for source in sources)
     return x, y
 
 
 def _of_random_critic(problem: Problem, truth: Truth) -> Iterator[Claim]:
-    """A critic of random layers, from vanishing to huge: its bound, and its slopes between all pairs of samples."""
+    """A critic of random layers, from vanishing to huge: its lower bound, and its steepest slope between two samples."""
     del truth
     random, (x, y) = np.random.default_rng(problem.seed), _in_units(problem)
     standardisation = Standardisation.fit(x, y)
@@ -136,7 +136,7 @@ def _of_critic(critic: FrozenCritic, problem: Problem, x: Tensor, y: Tensor) -> 
 
 
 def _of_optimal_critic(problem: Problem, truth: Truth) -> Iterator[Claim]:
-    """The critic of the optimal potentials, which attains W1 up to rounding, alone or behind layers that undo each other."""
+    """The critic of the optimal potentials, which attains W1 up to rounding, alone or followed by layers that undo each other."""
     assert truth.potentials is not None
     random, (x, y) = np.random.default_rng(problem.seed), _in_units(problem)
     standardisation = Standardisation.fit(x, y)
@@ -155,7 +155,7 @@ def _of_optimal_critic(problem: Problem, truth: Truth) -> Iterator[Claim]:
 
 
 def _of_estimate(problem: Problem, truth: Truth) -> Iterator[Claim]:
-    """A whole estimate with one critic and a few steps: every interval for the samples, and its digits as shown."""
+    """A whole estimate with one critic and a few steps: every interval for the samples, also as rounded for display."""
     del truth
     found = _estimated(problem, np.random.default_rng(problem.seed))
     yield from _of_interval(found.samples, "of the result")
@@ -164,7 +164,7 @@ def _of_estimate(problem: Problem, truth: Truth) -> Iterator[Claim]:
 
 
 def _estimated(problem: Problem, random: np.random.Generator, *, lambda_: float | None = None) -> Estimate:
-    """An estimate with one critic and a few steps; with a lambda, of the divergence as well."""
+    """Makes an estimate with one critic and a few steps; with a lambda, it also bounds the divergence."""
     name = "auto" if random.random() < 0.05 else str(random.choice(_QUICK))
     accepts = frozenset(_SMALL) - {"group_size"} if name == "auto" else CATALOGUE[name].accepts
     settings = _settings(accepts, lipschitz=float(10.0 ** random.integers(-6, 7)) if random.random() < 0.3 else None)
@@ -186,7 +186,7 @@ def _estimated(problem: Problem, random: np.random.Generator, *, lambda_: float 
 
 
 def _of_proof(problem: Problem, truth: Truth) -> Iterator[Claim]:
-    """A proof, which must be confirmed, and forged copies of it: their proved bounds, and their claims if they are confirmed.
+    """A proof, which must be confirmed, and forged copies: the bounds that verification proves, and claims that it confirms.
 
     Raises:
         AssertionError: the proof itself is not confirmed.
@@ -196,7 +196,7 @@ def _of_proof(problem: Problem, truth: Truth) -> Iterator[Claim]:
 
 
 def _of_divergence(problem: Problem, truth: Truth) -> Iterator[Claim]:
-    """The same of a proof about a divergence, whose lambda makes distances worth a tenth of a nat to a hundred.
+    """Like :func:`_of_proof`, for a proof about a divergence, with W1 times lambda between 0.1 and 100 nats.
 
     Raises:
         AssertionError: the proof itself is not confirmed.
@@ -218,7 +218,7 @@ def _of_proof_of(problem: Problem, random: np.random.Generator, *, lambda_: floa
         path.write_bytes(proof)
         found = verify(path, problem.x, problem.y)
         wrong = [finding for finding in found.findings if not finding.ok]
-        assert not wrong, f"a proof as it was saved is not confirmed: {wrong}"
+        assert not wrong, f"a saved proof is not confirmed: {wrong}"
         yield from _of_verification(problem, found, "as verified")
         for _ in range(_FORGED):
             path.write_bytes(forged(proof, random))
@@ -232,7 +232,7 @@ def _of_proof_of(problem: Problem, random: np.random.Generator, *, lambda_: floa
 
 
 def _of_verification(problem: Problem, found: Verification, what: str) -> Iterator[Claim]:
-    """Bounds that a verification proves and, if it confirms all claims, the claims."""
+    """The bounds that a verification proves and, if it confirms all claims, the claims."""
     claims = found.claims
     yield from _of_interval(found.estimate.samples, what)
     if found.ok:
@@ -255,7 +255,7 @@ def _of_ends(ends: Ends, what: str, truth: Truth | None = None) -> Iterator[Clai
 
 
 def _settings(accepts: frozenset[str], *, lipschitz: float | None = None) -> CriticSettings:
-    """Settings of a small critic, as far as it takes them."""
+    """Settings of a small critic, as far as the critic accepts them."""
     small: dict[str, Any] = {name: value for name, value in _SMALL.items() if name in accepts}
     return CriticSettings(lipschitz=lipschitz, **small)
 
@@ -281,7 +281,7 @@ def _of_bounds(bounds: TransportBounds) -> Iterator[Claim]:
 
 
 def _of_coupling(pair: Pair, coupling: Coupling, problem: Problem) -> Iterator[Claim]:
-    """Both bounds from a coupling in standardised units, without the margin that only claims have."""
+    """Both bounds from a coupling in standardised units, with the smaller margin of verification."""
     scaled = coupling.scaled(pair.standardisation.spread)
     lower = closing_lower(pair, scaled.potentials, problem.metric, margin=PROOF)
     yield from _of_bounds(TransportBounds(coupling=scaled, lower=lower))
@@ -294,7 +294,7 @@ def _of_transport(problem: Problem, truth: Truth, *, seconds: float = 20.0) -> I
 
 
 def _of_columns(problem: Problem, truth: Truth) -> Iterator[Claim]:
-    """Column generation whose dense solver takes a few samples."""
+    """Column generation with a dense solver for a few samples only."""
     del truth
     random = np.random.default_rng(problem.seed)
     with closing(_opened(problem)) as pair:
@@ -325,7 +325,7 @@ def _of_columns(problem: Problem, truth: Truth) -> Iterator[Claim]:
 
 
 def _of_blocks(problem: Problem, truth: Truth) -> Iterator[Claim]:
-    """A tree of halves in several parts, improved by blocks of a few samples."""
+    """A coupling from a tree of halves in several parts, improved by blocks of a few samples."""
     del truth
     random = np.random.default_rng(problem.seed)
     work = Work(parts=int(random.integers(1, 4)), size=int(random.integers(2, 9)), rounds=int(random.integers(0, 4)))
@@ -344,7 +344,7 @@ def _of_blocks(problem: Problem, truth: Truth) -> Iterator[Claim]:
 
 
 def _of_stream(problem: Problem, truth: Truth) -> Iterator[Claim]:
-    """Streamed samples: transport, and a critic that saw them batch by batch."""
+    """Bounds for streamed samples: transport, and a critic trained batch by batch."""
     del truth
     random = np.random.default_rng(problem.seed)
     kind = CATALOGUE[str(random.choice(["groupsort-bjorck", "relu-spectral"]))]
@@ -360,7 +360,7 @@ def _of_stream(problem: Problem, truth: Truth) -> Iterator[Claim]:
 
 
 def _of_many(problem: Problem, truth: Truth) -> Iterator[Claim]:
-    """Transport between thousands of samples within the time that blocks, or column generation, are chosen for."""
+    """Transport between thousands of samples, in so little time that blocks or column generation are chosen."""
     order = torch.from_numpy(np.random.default_rng(problem.seed).permutation(len(problem.y)))
     mixed = Problem(kind=problem.kind, x=problem.x, y=problem.y[order], metric=problem.metric, seed=problem.seed)
     yield from _of_transport(mixed, truth, seconds=1.0 if len(problem.x) < _MANY else 3.5)

@@ -1,4 +1,4 @@
-"""Pairs of small sample sets that bounds find hard: ties, duplicates, lattices, extreme scales and offsets, every stored type."""
+"""Pairs of small sample sets that are hard to bound: ties, duplicates, lattices, extreme scales and offsets, every stored type."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -65,17 +65,17 @@ KINDS: dict[str, Draw] = {
     "scale 1e150": _normal(1e150),
     "scale 1e290": _normal(1e290),
 }
-"""Samples of one side by the name of their kind."""
+"""Kind -> samples of one side."""
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.bool)
 _CAST_KINDS = ("normal", "ties", "lattice", "duplicates", "one-hot", "rare atoms", "low rank")
-"""Kinds whose numbers fit into small types."""
+"""Kinds whose values fit into small types."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Problem:
-    """Two sample sets as they are stored, and in extended precision."""
+    """Two sample sets, as stored and in extended precision."""
 
     kind: str
     x: Tensor
@@ -83,11 +83,11 @@ class Problem:
     """Shapes (n, dim) and (m, dim), of one stored type."""
     metric: GroundMetric
     seed: int
-    """Seed of everything that is chosen on the way to bounds."""
+    """Seed of all random choices in computing bounds."""
 
     @property
     def name(self) -> str:
-        """Kind, shapes, type and metric in words."""
+        """A description: kind, shapes, type, metric and seed."""
         (n, dim), m = self.x.shape, len(self.y)
         stored = str(self.x.dtype).removeprefix("torch.")
         return f"{self.kind}, {n} and {m} samples in {dim} dimensions, {stored}, {self.metric.name}, seed {self.seed}"
@@ -100,7 +100,7 @@ class Problem:
         return x.numpy().astype(Extended) / scaled, y.numpy().astype(Extended) / scaled
 
     def smaller(self, least: int) -> Iterator["Problem"]:
-        """The same problem with fewer samples, at least ``least`` of each side, or coordinates."""
+        """The same problem with fewer samples, but at least ``least`` a side, or with fewer coordinates."""
         for side in ("x", "y"):
             values = getattr(self, side)
             for size in (len(values) // 2, len(values) // 4, 1):
@@ -116,7 +116,7 @@ class Problem:
 def draw_problem(
     random: np.random.Generator, *, least: int = 1, most: int = 24, dims: tuple[int, ...] = (1, 2, 3, 5, 8, 17)
 ) -> Problem:
-    """Draws a problem with ``least`` to ``most`` samples of each side."""
+    """Draws a problem with ``least`` to ``most`` samples a side."""
     kind, dim = str(random.choice(list(KINDS))), int(random.choice(dims))
     n, m = (int(each) for each in random.integers(least, most + 1, 2))
     if random.random() < 0.3:
@@ -128,7 +128,7 @@ def draw_problem(
 
 
 def _other_side(random: np.random.Generator, kind: str, x: np.ndarray, m: int) -> np.ndarray:
-    """Samples independent of x or shifted against them, the same in another order, or with some rows moved."""
+    """Samples of B: independent of x, shifted, x in another order, x with some rows replaced, or a mixture with x."""
     y = KINDS[kind](random, m, x.shape[1])
     match random.integers(5):
         case 0:
@@ -146,7 +146,7 @@ def _other_side(random: np.random.Generator, kind: str, x: np.ndarray, m: int) -
 
 
 def _stored(random: np.random.Generator, kind: str, a: np.ndarray, b: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Both sides in one of the types that sources accept."""
+    """Casts both sides to one of the types that sources accept."""
     x, y = torch.from_numpy(a), torch.from_numpy(b)
     if kind not in _CAST_KINDS or random.random() < 0.5:
         return x, y
@@ -161,7 +161,7 @@ def _stored(random: np.random.Generator, kind: str, a: np.ndarray, b: np.ndarray
 
 
 def draw_translation(random: np.random.Generator, *, n: int, dim: int) -> Problem:
-    """Many samples against the same moved by one vector, row by row, in float64."""
+    """Many samples against the same samples moved by one vector, row by row, in float64."""
     kind = str(random.choice(["normal", "ties", "lattice", "low rank", "offset 1e6"]))
     x = torch.from_numpy(KINDS[kind](random, n, dim))
     step = torch.from_numpy(random.normal(size=dim)) * float(random.choice([0.01, 1.0, 100.0])) / math.sqrt(dim)

@@ -1,9 +1,9 @@
-r"""W1 of two sample sets between two proved bounds, found in another way than by wdist: in extended precision, by scipy.
+r"""W1 of two sample sets between two proved bounds, found independently of wdist: by scipy's solvers, in extended precision.
 
-A plan in whole numbers is feasible exactly, whoever found it, so its cost is at least W1. Shortest paths in its residual graph give
-dual variables; lowered until they are feasible they prove a lower bound, which equals the cost if the plan is optimal. Both are
-computed in extended precision with their rounding counted, and no intermediate result underflows or overflows: the exponents of
-extended precision reach from :math:`10^{-4951}` to :math:`10^{4932}`.
+A plan in whole numbers is exactly feasible, whoever found it, so its cost is at least W1. Shortest paths in its residual graph give
+dual variables; lowered until they are feasible, they prove a lower bound, which equals the cost if the plan is optimal. Both are
+computed in extended precision with rounding counted, and no intermediate result underflows or overflows: extended precision reaches
+from :math:`10^{-4951}` to :math:`10^{4932}`.
 
 References:
     Ahuja, Magnanti & Orlin (1993), Network flows, section 9.3 (optimality of plans and shortest paths).
@@ -21,36 +21,38 @@ from wdist.errors import UsageError
 Extended = np.longdouble
 _ROUNDOFF = np.finfo(Extended).eps / 2
 _MOST_COPIES = 400
-"""Largest assignment problem in which samples are copied until both sides have equally many."""
+"""Largest assignment problem, in which samples are repeated until both sides have equally many."""
 _TIGHT = 1e-12
-"""Relative distance of the bounds that a second solver need not improve."""
+"""Relative distance of the bounds up to which no second solver is tried."""
 _MANTISSA = 63
 
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """Two proved bounds for W1 of two sample sets, in extended precision."""
+    """Two proved bounds around a distance of two sample sets, in extended precision."""
 
     low: Any
     high: Any
     potentials: tuple[np.ndarray, np.ndarray] | None = None
-    """Dual variables u and v with u_i + v_j <= d(x_i, y_j) up to rounding, where they were found."""
+    """Dual variables u and v with u_i + v_j <= d(x_i, y_j) up to rounding; None if there are none."""
 
     @property
     def spread(self) -> float:
-        """The distance between the bounds as a share of the upper one."""
+        """Distance between the bounds, over the upper one."""
         return float((self.high - self.low) / self.high) if self.high > 0 else 0.0
 
 
 def check_precision() -> None:
-    """Refuses machines whose long double is no longer than a double."""
+    """Raises a UsageError on machines whose long double is not longer than a double."""
     if np.finfo(Extended).nmant < _MANTISSA:
         raise UsageError("this machine has no extended precision to check bounds with; run the suite on an x86-64 Linux machine")
 
 
 def distances(x: np.ndarray, y: np.ndarray, p: float) -> np.ndarray:
-    """Distances of all pairs, shape (n, m), for x and y in extended precision, with relative errors below
-    :func:`relative_rounding` of the number of coordinates."""
+    """Distances of all pairs, shape (n, m), of x and y in extended precision.
+
+    Their relative errors are below :func:`relative_rounding` of the number of coordinates.
+    """
     differences = np.abs(x[:, None] - y[None])
     if p == math.inf:
         return differences.max(2)
@@ -58,14 +60,14 @@ def distances(x: np.ndarray, y: np.ndarray, p: float) -> np.ndarray:
 
 
 def relative_rounding(terms: int) -> Any:
-    """A relative error that no sum of so many non-negative terms, each rounded a few times, exceeds."""
+    """Bound for the relative error of a sum of ``terms`` non-negative numbers, each rounded a few times."""
     return (terms + 16) * _ROUNDOFF * 2
 
 
 def w1(x: np.ndarray, y: np.ndarray, p: float, *, by_program: bool = False) -> Truth:
     """W1 of any two small sets in extended precision, shapes (n, dim) and (m, dim).
 
-    With ``by_program`` a linear program finds the plan; where its tolerance leaves a gap, an assignment does, too.
+    With ``by_program`` a linear program finds the plan; if its tolerance leaves a gap, an assignment is tried, too.
     """
     D = distances(x, y, p)
     if D.max() == 0:
@@ -84,7 +86,7 @@ def w1(x: np.ndarray, y: np.ndarray, p: float, *, by_program: bool = False) -> T
 
 
 def _proved(D: np.ndarray, units: np.ndarray, error: Any) -> Truth:
-    """Bounds from the distances and a plan in whole numbers, shape (n, m), with the relative error of the distances and of sums."""
+    """Bounds from distances, a plan in whole numbers, shape (n, m), and the relative error of the distances and of sums."""
     assert (units >= 0).all()
     assert len({*units.sum(1)}) == len({*units.sum(0)}) == 1, "the margins are equal masses"
     u, v = _residual_potentials(D, units > 0)
@@ -108,7 +110,7 @@ def _by_assignment(costs: np.ndarray, in_row: int, in_column: int) -> np.ndarray
 
 
 def _by_program(costs: np.ndarray, in_row: int, in_column: int) -> np.ndarray:
-    """A vertex of the transport polytope: whole numbers, because its margins are."""
+    """A vertex of the transport polytope, whose entries are whole numbers because its margins are."""
     from scipy.optimize import linprog
     from scipy.sparse import eye_array, kron, vstack
 
@@ -135,7 +137,7 @@ def w1_on_the_line(x: np.ndarray, y: np.ndarray) -> Truth:
     """W1 of two sets of numbers in extended precision, shapes (n,) and (m,): the area between the distribution functions."""
     points = np.concatenate([x, y])
     order = np.argsort(points, kind="stable")
-    # In units of 1 / (n m), so that they are whole numbers.
+    # in units of 1 / (n m), in which they are whole numbers
     steps = np.concatenate([np.full(len(x), len(y)), np.full(len(y), -len(x))])
     height = np.abs(np.cumsum(steps[order]))[:-1]
     area = (height * np.diff(points[order])).sum() / (len(x) * len(y))
@@ -144,7 +146,7 @@ def w1_on_the_line(x: np.ndarray, y: np.ndarray) -> Truth:
 
 
 def w1_of_translation(x: np.ndarray, y: np.ndarray, p: float) -> Truth:
-    """W1 where y is x moved by about one vector, row by row: at least the distance of the means, at most the mean distance."""
+    """W1 if y is x moved by about one vector, row by row: at least the distance of the means, at most the mean distance."""
     differences, error = x - y, relative_rounding(x.size)
     moved = np.abs(differences)
     if p == math.inf:

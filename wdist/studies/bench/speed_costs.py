@@ -1,5 +1,4 @@
-"""Costs of a whole estimate beside the products of its training: start, certificate and evaluation, display, memory; and the time
-that default runs take.
+"""Costs of an estimate besides training steps: start, certificate and evaluation, display, memory; and the time of default runs.
 
 Memory is the peak that the operating system reports for a separate process.
 """
@@ -36,11 +35,11 @@ from wdist.training.observer import CriticFinished, CriticStarted, Event, Stage
 _CLEAR = Path("/proc/self/clear_refs")
 _ARRAYS, _ARRAY_STEPS = (1 << 18, 1024), 24
 _LARGE = (50_000, 2048)
-"""Samples and dimensions of each side of a long default run."""
+"""Samples a side, and dimensions, of a long default run."""
 _SYNTHETIC = ("--cones 3", "--absolute-value", "--sphere 128")
 """Pairs of short default runs."""
 _DISPLAYED, _REPETITIONS = "10s", 3
-_SMALL = (900, 8, 8)  # each side of small data: as many images of 8 x 8 pixels as in ``samples/``
+_SMALL = (900, 8, 8)  # each side of small data: about as many images of 8 x 8 pixels as in ``samples/``
 _FIRST_GRADIENT = """
 import os, time
 from wdist.cli.main import main
@@ -54,7 +53,7 @@ def backward(loss, *arguments, **options):
 real, torch.Tensor.backward = torch.Tensor.backward, backward
 main(["estimate", "a.h5", "b.h5", "--quiet"])
 """
-"""The command, which ends once it has its first gradient."""
+"""Runs the command up to its first gradient, and prints the processor time."""
 _DRAWN = """
 import os, sys, threading, time
 from rich.live import Live
@@ -77,21 +76,21 @@ threads, began = [], []
 start, Live.start, Live.stop = Live.start, starting, stopping
 main(["synthetic", "--gaussians", "--dim", "100", "--baselines", "none", *sys.argv[1:]])
 """
-"""The command on a terminal, which ends with its live display and prints the share of time that drawing took."""
+"""Runs the command on a terminal until its live display ends, and prints the share of that time that drawing took."""
 _MEMORY_SHAPE, _MEMORY_BATCH, _MEMORY_STEPS = Shape(inputs=784, width=720, depth=3, group_size=9), 512, 5
 _MEMORY_SCHEMES = ("floor", "adam", "muon", "paper", "torchlip")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostRow:
-    """One cost."""
+    """One measured cost."""
 
     name: str
     what: str
     value: float
     unit: str
     values: tuple[float, ...] = ()
-    """Repeated measurements, where there are some."""
+    """All measurements; ``value`` is their median."""
 
     @property
     def spread(self) -> float | None:
@@ -99,24 +98,24 @@ class CostRow:
 
 
 def _forget_peak() -> None:
-    """Lowers the peak to the memory held now, where the system can (Linux); elsewhere imports may hide later peaks."""
+    """Resets the peak to the memory held now, on Linux; on other systems imports may hide later peaks."""
     with suppress(OSError):
         _CLEAR.write_text("5")
 
 
 def _in_a_child(work: Callable[..., float], *arguments: object) -> list[float]:
-    """The one value of ``work`` in a fresh process."""
+    """Runs ``work`` in a fresh process, and returns its value as a list."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         return [pool.submit(work, *arguments).result()]
 
 
 def _step_memory(name: str) -> float:
-    """Megabytes by which a few steps of a scheme raise the peak of a process that holds the samples already."""
+    """MiB by which a few steps of a scheme raise the peak of a process that already holds the samples."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(_MEMORY_BATCH, _MEMORY_SHAPE.inputs, generator=generator) for _ in range(2))
-    torch.mm(a.mT, b)  # the product library takes its own buffers
-    assert SCHEMES[name].missing is None  # imports what it needs
+    torch.mm(a.mT, b)  # makes the matrix library allocate its buffers
+    assert SCHEMES[name].missing is None  # also imports its package
     _forget_peak()
     before = peak_bytes()
     training = SCHEMES[name].start(_MEMORY_SHAPE, seed=0)
@@ -126,7 +125,7 @@ def _step_memory(name: str) -> float:
 
 
 def _array_memory(folder: str) -> float:
-    """Peak memory of a process that estimates from two stored arrays by the default critic, over their total size."""
+    """Peak memory of a process that makes an estimate from two stored arrays, over their total size."""
     torch.set_num_threads(1)
     a, b = (Path(folder) / name for name in ("a.npy", "b.npy"))
     estimated(a, b, steps=_ARRAY_STEPS, baselines="none", couplings=False)
@@ -134,7 +133,7 @@ def _array_memory(folder: str) -> float:
 
 
 def _write_arrays(folder: str, rows: int, dim: int) -> None:
-    """Writes two arrays of float32, shape (rows, dim), slab by slab: normals, and normals shifted by 1."""
+    """Writes two float32 arrays of shape (rows, dim), slab by slab: normals, and normals shifted by 1."""
     generator = np.random.default_rng(0)
     for shift, name in enumerate(("a.npy", "b.npy")):
         array = np.lib.format.open_memmap(Path(folder) / name, mode="w+", dtype=np.float32, shape=(rows, dim))
@@ -146,7 +145,7 @@ def _write_arrays(folder: str, rows: int, dim: int) -> None:
 
 @dataclass
 class _Stopwatch:
-    """Times critics, up to the stage after the last one, and the training inside them."""
+    """Measures the time from the first critic to the stage after the last one, and the training within it."""
 
     began: float | None = None
     ended: float | None = None
@@ -163,7 +162,7 @@ class _Stopwatch:
 
 
 def _evaluation_shares(sides: Callable[[int], tuple[Any, Any]], seeds: Sequence[int]) -> list[float]:
-    """Share of everything but training between the first critic and the transport of a default run, for each seed."""
+    """Share of time not spent on training between the first critic and the transport of a default run, for each seed."""
     found = []
     for seed in seeds:
         watch = _Stopwatch()
@@ -180,9 +179,10 @@ def _normal_sides(seed: int) -> tuple[Any, Any]:
 
 
 def _display_share(seed: int) -> float:
-    """Processor time of the thread that draws the live display, as a share of the time of that run.
+    """Processor time of the thread that draws the live display, over the time of the run.
 
-    The difference to a run without a display would be lost in the noise. On a single core the run takes at most this much longer.
+    The difference from a run without a display would be lost in the noise. On a single core, drawing slows the run by at most this
+    share.
     """
     master, terminal = os.openpty()
     threading.Thread(target=_swallow, args=(master,), daemon=True).start()
@@ -196,14 +196,14 @@ def _display_share(seed: int) -> float:
 
 
 def _swallow(master: int) -> None:
-    """Reads from a pseudo-terminal until it is closed, as a terminal does."""
+    """Reads from a pseudo-terminal until it is closed, and discards everything."""
     with suppress(OSError), open(master, "rb", buffering=0) as stream:
         while stream.read(1 << 16):
             pass
 
 
 def _help_seconds() -> list[float]:
-    """Processor seconds of ``wdist --help``, of several runs after the one that fills the disk's cache."""
+    """Processor seconds of ``wdist --help`` in several runs, after one that fills the disk cache."""
     found = []
     for _ in range(1 + _REPETITIONS):
         before = os.times()
@@ -214,7 +214,7 @@ def _help_seconds() -> list[float]:
 
 
 def _first_gradient_seconds() -> list[float]:
-    """Processor seconds from the start of a default estimate to its first gradient, measured in the same way."""
+    """Processor seconds from the start of a default estimate to its first gradient; runs as in :func:`_help_seconds`."""
     with tempfile.TemporaryDirectory() as folder:
         for name, side in zip(("a.h5", "b.h5"), _small_sides(), strict=True):
             with h5py.File(Path(folder) / name, "w") as file:
@@ -225,7 +225,7 @@ def _first_gradient_seconds() -> list[float]:
 
 
 def _same_path() -> dict[str, str]:
-    """Environment with which a process in another folder imports the same modules."""
+    """Environment in which a process in another folder imports the same modules."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
 
 
@@ -235,7 +235,7 @@ def _small_sides(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure_costs(conditions: Conditions) -> Iterator[CostRow | Skipped]:
-    """Measures the selected costs, the cheap ones first; one that fails is left out."""
+    """Measures the selected costs, cheap ones first; a cost that cannot be measured is skipped."""
     seeds = conditions.seeds[:1] if conditions.quick else conditions.seeds
     for name, what, unit, measure in _costs(quick=conditions.quick, seeds=seeds):
         if conditions.wanted(name):
@@ -247,7 +247,7 @@ def measure_costs(conditions: Conditions) -> Iterator[CostRow | Skipped]:
 
 
 def _costs(*, quick: bool, seeds: Sequence[int]) -> Iterator[tuple[str, str, str, Callable[[], Sequence[float]]]]:
-    """Name, description, unit and measurement of each cost; the quick form leaves out measurements of minutes."""
+    """Name, description, unit and measurement of each cost; the quick form omits measurements that take minutes."""
     yield "help", "wdist --help", "s of processor", _help_seconds
     start = f"the first gradient of a default estimate from two sets of {_SMALL[0]}"
     yield "start", start, "s of processor", _first_gradient_seconds
@@ -285,7 +285,7 @@ def _large_run_seconds(seeds: Sequence[int]) -> list[float]:
 
 
 def _run_seconds(command: Sequence[str], seeds: Sequence[int]) -> list[float]:
-    """Seconds by the clock of a whole command for each seed, with all threads of the machine."""
+    """Seconds by the clock that a command takes for each seed, with all threads of the machine."""
     limited = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     environment = {name: value for name, value in _same_path().items() if name not in limited}
     found = []

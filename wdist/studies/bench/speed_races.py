@@ -1,11 +1,11 @@
-"""Races: how soon each scheme reaches the certified dual value on held-out samples that the paper's scheme ends with.
+"""Races: how soon each scheme reaches the certified bound on held-out samples with which the paper's scheme ends.
 
-Every other scheme trains with budgets that grow by 60 %, each from the start with its learning rate falling to 0, until one ends at
-or above that bound, then with two more budgets that halve the last growth; the time of the shortest training that reached the bound
-counts. The compared bounds are certified: plain float64 weights over their proved norms. Times are processor times of one thread.
+Every other scheme trains from scratch with budgets that grow by 60 %, the learning rate falling to 0 in each, until one ends at or
+above that bound; then with two more budgets, each of which halves the last growth. The time of the shortest training that reached
+the bound counts. Bounds are certified: values of plain float64 weights over proved norms. Times are processor times of one thread.
 
-Learning rates are the best of 50 steps with seed 0 (20 to 60 steps for the paper's scheme), tried in factors of 2 to 3 around each
-scheme's own in the same way for all schemes; but torchlip's 0.009 on three cones diverged in longer runs, so it has 0.003 there.
+Learning rates are the best over 50 steps with seed 0 (20 to 60 steps for the paper's scheme), tried at factors of 2 to 3 around
+each scheme's own, in the same way for all. On three cones torchlip has 0.003, because the best, 0.009, diverged in longer runs.
 """
 
 import math
@@ -33,8 +33,9 @@ PAPER = "paper"
 CONTENDERS = ("orthogonal-sgd", "muon", "adam", "torchlip", "cayley", "pogo", "landing")
 QUICK_CONTENDERS = ("orthogonal-sgd", "adam", "torchlip")
 _FIRST_STEPS, _GROWTH, _HALVINGS = 8, 1.6, 2
-"""Halvings of the logarithm of the last growth: the steps found are at most an eighth too many."""
-_GIVEN_UP = 1 / 4  # share of the time of the paper's scheme: a longer training is not begun
+"""First number of steps, its growth, and the number of halvings of the last growth's logarithm, which leave at most an eighth too
+many steps."""
+_GIVEN_UP = 1 / 4  # share of the time of the paper's scheme beyond which no training is started
 _POOL, _HELD_OUT = 8192, 4096
 
 
@@ -52,20 +53,20 @@ class Race:
 
     name: str
     samples: Callable[[int, Path | None], Samples]
-    """Maps a seed and the folder of data sets to samples."""
+    """Makes the samples from a seed and the folder of data sets."""
     shape: Shape
     batch: int = 64
     steps: int = 50
     """Steps of the paper's scheme."""
     rates: Mapping[str, Rates] = field(default_factory=dict)
-    """Learning rates of schemes that do better on this pair with others than their own."""
+    """Learning rates for this pair, by scheme; other schemes use their own."""
     needs_data: bool = False
     quick: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class RaceRow:
-    """One scheme on one pair."""
+    """Result of one scheme on one pair."""
 
     pair: str
     shape: str
@@ -78,7 +79,7 @@ class RaceRow:
     """Bound of the paper's scheme: median over seeds."""
     steps: float
     seconds: float | None
-    """Time until a training ended at the target or above; None where none did for some seed."""
+    """Time of a training that reached the target; None if no training did for one of the seeds."""
     sooner: float | None
     """Speed-up over the paper's scheme: median over seeds."""
     spread: float | None
@@ -101,7 +102,7 @@ def _known(pair: KnownPair, seed: int, data: Path | None) -> Samples:
 
 
 def _mnist(seed: int, data: Path | None) -> Samples:
-    del seed  # the sets are what they are
+    del seed  # the data are fixed
     address = f"torchvision:MNIST?split={{}}&classes={{}}&root={data}"
     train, held_out = ([whole_set(address.format(split, digit)) for digit in (3, 8)] for split in ("train", "test"))
     return Samples(train=(train[0], train[1]), held_out=(held_out[0], held_out[1]))
@@ -142,7 +143,7 @@ RACES = (
 def run_race(
     race: Race, contenders: Sequence[str], *, seeds: Sequence[int], data: Path | None, shorter: int = 1
 ) -> Iterator[RaceRow]:
-    """Runs the paper's scheme, whose steps ``shorter`` divides, and all contenders.
+    """Runs the paper's scheme, with its steps divided by ``shorter``, and all contenders.
 
     Raises:
         SourceError: the data are missing.
@@ -192,7 +193,7 @@ def _first_to_reach(race: Race, name: str, seed: int, samples: Samples, target: 
 
 
 def _train(race: Race, name: str, steps: int, seed: int, samples: Samples) -> _Run:
-    """Trains from the start and evaluates the frozen critic; only the training is timed."""
+    """Trains from scratch and evaluates the frozen critic; only the training is timed."""
     standardisation = Standardisation.fit(*samples.train)
     a, b = (standardisation.apply(side).float() for side in samples.train)
     generator = torch.Generator().manual_seed(seed)
@@ -207,7 +208,7 @@ def _train(race: Race, name: str, steps: int, seed: int, samples: Samples) -> _R
     frozen = training.critic.freeze(standardisation)
     try:
         lipschitz_bound = certify(frozen).lipschitz_bound
-    except CertificateError:  # it diverged
+    except CertificateError:  # the training diverged
         return _Run(bound=-math.inf, steps=steps, seconds=seconds)
     values = [evaluate(frozen, side.split(1024)) for side in samples.held_out]
     return _Run(bound=dual_value(*values) / lipschitz_bound, steps=steps, seconds=seconds)

@@ -30,10 +30,10 @@ TITLES = {
     "maxmin": "MaxMin",
     "full-sort": "FullSort",
 }
-"""Activations as the paper writes them."""
+"""Activation -> its name in the paper."""
 TRUTH = 1.0
 """W1 of all pairs of these experiments."""
-_OBJECTIVES = ("The paper shows objective values in its picture only, not in its text; the truth is 1.",)
+_OBJECTIVES = ("The paper gives objective values in its picture only; the truth is 1.",)
 Key = TypeVar("Key")
 
 
@@ -43,7 +43,7 @@ class Sizes:
 
     width: int
     depth: int = 4
-    """Linear layers, the last included: one more than the paper's hidden layers."""
+    """Number of linear layers, including the last: one more than the paper's hidden layers."""
     batch_size: int
     optimizer: str
     steps: int
@@ -54,7 +54,7 @@ class Sizes:
 
     @property
     def facts(self) -> dict[str, str | int | float]:
-        """The same settings for the reader."""
+        """The settings as the result shows them."""
         return {
             "width": self.width,
             "optimizer": self.optimizer,
@@ -65,7 +65,7 @@ class Sizes:
         }
 
     def operations(self, dim: int) -> float:
-        """Operations of one training on samples of that dimension."""
+        """Operations of one training on samples of dimension ``dim``."""
         muon, batch = self.optimizer == "muon", 2 * self.batch_size
         return critic_operations(dim=dim, width=self.width, depth=self.depth, batch=batch, steps=self.steps, muon=muon)
 
@@ -107,7 +107,7 @@ SIZES = {
         quick=Sizes(width=320, batch_size=256, optimizer="muon", steps=150),
     ),
 }
-"""Depths and the full widths of both figures are the paper's."""
+"""Sizes by table or figure; depths, and the full widths of both figures, are the paper's."""
 
 
 def trained(
@@ -118,10 +118,10 @@ def trained(
     label: Callable[[Key], str],
     pair: Callable[[Key], KnownPair],
 ) -> Iterator[tuple[Key, CriticResult]]:
-    """Trained and certified critics, one after the other; the population estimate is the held-out dual value over the certificate.
+    """Trains and certifies critics, one after another; their population estimate is the held-out dual value over the certificate.
 
     Raises:
-        KeyboardInterrupt: a training was cut short.
+        KeyboardInterrupt: the user interrupted a training.
     """
     progress = SuiteProgress(conditions, runs=len(critics))
     for key, settings in critics.items():
@@ -132,7 +132,7 @@ def trained(
 def _by_activation(
     activations: tuple[str, ...], pair: KnownPair, sizes: Sizes, conditions: Conditions, found: dict[str, CriticResult]
 ) -> Iterator[ReproducedNumber]:
-    """Trains a critic with each activation, which ``found`` collects."""
+    """Trains a critic with each activation, and adds it to ``found``."""
     critics = {activation: sizes.settings(activation) for activation in activations}
     for activation, result in trained(critics, conditions, steps=sizes.steps, label=TITLES.__getitem__, pair=lambda _: pair):
         found[activation] = result
@@ -149,7 +149,7 @@ def _truth_check(what: str, values: Iterable[float]) -> ClaimCheck:
 
 
 NOT_PRESERVING, PRESERVING = ("relu", "tanh", "maxout:2"), ("abs", "maxmin", "full-sort")
-"""Activations of figure 4 that do not preserve the norm of gradients, and those that do."""
+"""Activations of figure 4 that do not preserve gradient norm, and those that do."""
 _APPROXIMATES = 0.99
 _POINTS = 401
 
@@ -188,7 +188,7 @@ def _figure4(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
 
 
 def _curve(result: CriticResult) -> Series:
-    """The critic over the line, divided by its certificate, shifted to 0 at 0."""
+    """The critic on the line, divided by its certificate and shifted to 0 at 0."""
     x = torch.linspace(-1.5, 1.5, _POINTS, dtype=torch.float64)
     values = _potentials(result, x[:, None])
     values = values - values[_POINTS // 2]
@@ -197,7 +197,7 @@ def _curve(result: CriticResult) -> Series:
 
 PEAKS = ((-2.0, 0.0), (0.0, 0.0), (2.0, 0.0))
 _WORST, _BEST = ("relu", "maxout:2"), ("maxmin", "full-sort")
-_TOUCHES = 0.9  # height of a peak above the mean of the circle around it that counts as touched; the optimum has 1
+_TOUCHES = 0.9  # a peak is touched if it is this high above the mean of the circle around it; at the optimum it is 1
 _ROWS, _CIRCLE = 51, 360
 
 
@@ -253,7 +253,7 @@ def _surface(result: CriticResult, activation: str, value: float) -> Surface:
 
 DIMENSIONS, QUICK_DIMENSIONS = (128, 256, 512), (128, 256)
 DEPTHS = (3, 7)
-"""Hidden layers, as in the paper's other experiments on cones (appendices B.2 and H.1: "3 hidden layers")."""
+"""Numbers of hidden layers, counted as in the paper's other experiments on cones (appendices B.2 and H.1: "3 hidden layers")."""
 VALUES = {
     "relu": {(128, 3): 0.51, (128, 7): 0.60, (256, 3): 0.50, (256, 7): 0.53, (512, 3): 0.46, (512, 7): 0.49},
     "maxout:2": {(128, 3): 0.66, (128, 7): 0.71, (256, 3): 0.60, (256, 7): 0.66, (512, 3): 0.52, (512, 7): 0.56},
@@ -262,7 +262,7 @@ VALUES = {
 }
 """Table 1: activation -> (dimension, depth) -> dual value; the truth is 1."""
 _ROUNDING = 0.005  # rounding of the paper's two decimals
-_NOISE = 0.01  # difference of two trainings above which their order counts
+_NOISE = 0.01  # smallest difference of two trainings that counts
 
 Cell: TypeAlias = tuple[str, int, int]
 """Activation, dimension, depth."""
@@ -313,7 +313,7 @@ def _table1(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
             ),
         ),
         remarks=(
-            "The paper states neither width, steps nor batch size of this table, and used AggMo; ours are below. Depth counts the "
+            "The paper used AggMo and does not state width, steps or batch size of this table; ours are below. Depth counts the "
             "hidden layers.",
             "Ours are held-out values of frozen critics divided by their certificates.",
         ),

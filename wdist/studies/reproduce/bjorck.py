@@ -1,4 +1,4 @@
-"""Björck iterations: how fast they converge (figures 12 and 13), against spectral normalisation in training (figure 14), and as
+"""Björck iterations: their convergence (figures 12 and 13), training with them or with spectral normalisation (figure 14), and
 products with a vector (table 3).
 
 References:
@@ -29,12 +29,12 @@ SIZE = 64
 ITERATIONS = 40_000
 FEW_ITERATIONS = 50
 """From the paper, for figure 13."""
-_BETWEEN = 200  # iterations between two looks at the singular values
+_BETWEEN = 200  # iterations between two computations of the singular values
 _ORTHONORMAL = 0.99
 _BETAS = 40
 _SHOWN = (PARSEVAL_BETA, 0.01, 0.05, 0.1, 0.2, LARGEST_BETA)
 _MATRIX = f"{SIZE} x {SIZE}, Gaussian, scaled by equations 9-11"
-_REMARKS = ("The paper states no numbers for this figure, nor the matrix; ours is a Gaussian one.",)
+_REMARKS = ("The paper gives neither numbers nor the matrix for this figure; ours is Gaussian.",)
 
 
 def start_matrix(seed: int) -> Tensor:
@@ -44,7 +44,7 @@ def start_matrix(seed: int) -> Tensor:
 
 
 def scalar_recursion(sigma: Tensor, *, beta: float, iterations: int) -> Tensor:
-    r"""The same iterations on singular values alone: :math:`\sigma \leftarrow (1 + \beta)\sigma - \beta\sigma^3`."""
+    r"""Björck iterations on the singular values alone: :math:`\sigma \leftarrow (1 + \beta)\sigma - \beta\sigma^3`."""
     for _ in range(iterations):
         sigma = (1 + beta) * sigma - beta * sigma**3
     return sigma
@@ -143,8 +143,8 @@ def _over_beta(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion
 
 DIMENSIONS = (128, 256, 512)
 LEARNING_RATES = {"spectral": 0.0033, "bjorck": 0.003}
-"""For Adam; the first is the paper's. Its 0.01 for Björck is for weights whose norm may grow; ours remain orthonormal, and their
-values would fall from some 500 steps on."""
+"""Learning rates of Adam; the first is the paper's. Its 0.01 for Björck is for weights whose norm may grow; ours stay orthonormal,
+and with 0.01 the dual value would fall after about 500 steps."""
 TRAINING = BothSizes(
     full=Sizes(width=512, batch_size=512, optimizer="adam", steps=2000),
     quick=Sizes(width=512, batch_size=128, optimizer="adam", steps=160),
@@ -154,7 +154,7 @@ _TITLES = {"spectral": "spectral norm", "bjorck": "Björck"}
 
 
 def steps_to(result: CriticResult, value: float) -> int | None:
-    """The first validated step at which a critic reaches a value; None if it never does."""
+    """First validated step at which a critic reaches a value; None if it never does."""
     return next((point.step for point in result.history if point.validation >= value), None)
 
 
@@ -202,9 +202,9 @@ def _over_training(conditions: Conditions) -> Iterator[ReproducedNumber | Conclu
             for dim in DIMENSIONS
         ),
         remarks=(
-            "The paper states no numbers for this figure, nor activation, batch size and steps; the truth is 1.",
+            "The paper gives no numbers, activation, batch size or steps for this figure; the truth is 1.",
             "The paper's Björck layers iterate in every forward pass; ours follow tangent gradients and return to the constraint "
-            "every few steps, which reaches the same orthonormal weights.",
+            "every few steps, which also gives orthonormal weights.",
             "The paper's learning rate of 0.01 for Björck is too large for weights of constant norm, so ours is 0.003.",
         ),
     )
@@ -244,7 +244,7 @@ FULL_SECONDS = {1: 0.020, 2: 0.039, 3: 0.059, 5: 0.095, 10: 0.21}
 PRODUCT_SECONDS = {1: 0.0002, 2: 0.0005, 3: 0.0011, 5: 0.012, 10: 2.88}
 """Table 3, second line: iterations -> seconds for the product with one vector."""
 SPEEDUP = {1: 99.98, 2: 78.59, 3: 53.56, 5: 7.77, 10: 0.07}
-"""Table 3, third line."""
+"""Table 3, third line: iterations -> speed-up."""
 TABLE_SIZE, RUNS = 1000, 10
 QUICK_SIZE, QUICK_RUNS = 500, 2
 
@@ -304,7 +304,7 @@ def _powers(name: str, speedups: dict[int, float], *, reference: bool = False) -
 
 
 def _seconds(product: Callable[[], Tensor], runs: int) -> float:
-    """Mean seconds of a run of a product that is warm already."""
+    """Mean seconds of one run of a product that has run before."""
     began = time.perf_counter()
     for _ in range(runs):
         float(product()[0])  # waits for the device
@@ -313,7 +313,7 @@ def _seconds(product: Callable[[], Tensor], runs: int) -> float:
 
 def _product_operations(quick: bool) -> float:
     size, runs = (QUICK_SIZE, QUICK_RUNS) if quick else (TABLE_SIZE, RUNS)
-    # A product with a vector is bound by memory, at about a tenth of the speed of products of matrices.
+    # A product with a vector is limited by memory, and runs at about a tenth of the speed of a product of matrices.
     return (runs + 1) * sum(4.0 * size**3 * k + 10 * 3.0**k * 2 * size**2 for k in SPEEDUP)
 
 

@@ -18,7 +18,7 @@ from wdist.studies.reproduce.mnist import CLASSES, PIXELS, digits, error_of
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 ACTIVATIONS = {"ReLU": "relu", "MaxMin": "maxmin", "GS(4)": "group-sort:4", "FullSort": "full-sort", "Maxout": "maxout:2"}
-"""The paper's columns -> our names."""
+"""Column of the paper -> name of the activation in wdist."""
 VALUES = {
     "Standard": (1.61, 1.47, 1.62, 3.53, 1.40),
     "Dropout": (1.27, 1.37, 1.29, 3.62, 1.27),
@@ -36,19 +36,19 @@ CONSTRAINED = ("Björck", "Spectral Norm")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A row of the table."""
+    """Settings of a row of the table."""
 
     constraint: str = "none"
     lipschitz: float = 1.0
     quick_lipschitz: float | None = None
-    """Value of the quick form, if it differs."""
+    """Value of ``lipschitz`` in the quick form, if it differs."""
     dropout: float = 0.0
     beta: float | None = None
     jacobian: float = 0.0
     learning_rate: float = 0.001
 
     def network(self, activation: str, *, quick: bool) -> NetworkSettings:
-        """The network with an activation."""
+        """The network of this row with an activation."""
         return NetworkSettings(
             hidden=(QUICK_WIDTH if quick else WIDTH,) * HIDDEN,
             activation=activation,
@@ -59,22 +59,22 @@ class Recipe:
         )
 
     def constant(self, *, quick: bool) -> float:
-        """K in a form."""
+        """K in the quick or the full form."""
         return self.quick_lipschitz if quick and self.quick_lipschitz is not None else self.lipschitz
 
 
 RECIPES = {
     "Standard": Recipe(),
     "Dropout": Recipe(dropout=0.3),
-    # Narrow networks of orthonormal weights and sorting keep the rough function that they start as if K leaves slope to spare: at
-    # width 128 and K = 10, MaxMin has an error of 2.9 % after 1000 steps, ReLU 2.2 %, FullSort 38 %.
+    # If K is larger than needed, narrow networks with orthonormal weights and sorting stay as rough as at the start: at width 128
+    # and K = 10, MaxMin has an error of 2.9 % after 1000 steps, ReLU 2.2 %, FullSort 38 %.
     "Björck": Recipe(constraint="bjorck", lipschitz=10.0, quick_lipschitz=1.0, learning_rate=0.003),
     "Spectral Norm": Recipe(constraint="spectral", lipschitz=10.0, learning_rate=0.003),
     "Spectral Jac": Recipe(jacobian=0.01),
     "Parseval": Recipe(constraint="parseval", beta=0.01),
     "L-infinity": Recipe(constraint="linf", lipschitz=100.0, learning_rate=0.01),
 }
-"""One setting of each, out of the ranges that the paper searched (H.4)."""
+"""One setting of each row, from the ranges that the paper searched (H.4)."""
 
 
 Errors = dict[str, dict[str, float]]
@@ -99,8 +99,8 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
         checks=tuple(_checks(errors)),
         panels=(_panel(errors),),
         remarks=(
-            "One setting of each row, not the best of a search on validation errors as in the paper.",
-            "Parseval weights are evaluated as they are trained, which bounds no Lipschitz constant.",
+            "Each row has one setting; the paper takes the best of a search on validation errors.",
+            "Parseval weights are evaluated as trained, which bounds no Lipschitz constant.",
         ),
     )
 

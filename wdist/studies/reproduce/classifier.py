@@ -23,9 +23,9 @@ from wdist.studies.reproduce.mnist import CLASSES, PIXELS, digits, error_of
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 HIDDEN_LAYERS, WIDTH = 3, 1024
-"""From the paper (H.5; G.1 says "a 3-layer fully connected network with 1024 hidden units in each layer")."""
+"""Sizes from the paper (H.5; G.1 says "a 3-layer fully connected network with 1024 hidden units in each layer")."""
 LIPSCHITZ = 10.0
-"""Constant of the classifiers whose Jacobians figures 6 and 16 show."""
+"""Lipschitz constant of the classifiers whose Jacobians figures 6 and 16 show."""
 STEPS, BATCH = 3000, 256
 QUICK_WIDTH, QUICK_STEPS, QUICK_IMAGES = 256, 500, 4000
 REDUCED = (
@@ -34,8 +34,8 @@ REDUCED = (
     f"Jacobians at the first {QUICK_IMAGES} training images instead of all",
 )
 LEARNING_RATES = {"bjorck": 0.003, "none": 0.01}
-"""For Adam; the paper states none. Without a constraint 0.001 leaves most units active, 0.01 few, as in the paper."""
-_SLAB = 500  # images whose Jacobians are computed at a time
+"""Learning rates of Adam; the paper states none. Without a constraint 0.001 leaves most units active, 0.01 few, as in the paper."""
+_SLAB = 500  # images per batch of Jacobians
 _BINS = 40
 
 
@@ -82,19 +82,19 @@ def active_shares(classifier: FrozenClassifier, images: Tensor, device: torch.de
     counts = []
     for part in images.split(_SLAB):
         outputs = list(accumulate(layers, lambda h, layer: layer.forward(h), initial=part.to(device)))
-        counts.append(torch.cat([(h > 0).sum(0) for h in outputs[2:-1:2]]).double().cpu())  # behind each activation
+        counts.append(torch.cat([(h > 0).sum(0) for h in outputs[2:-1:2]]).double().cpu())  # the output of each activation
     return torch.stack(counts).sum(0) / len(images)
 
 
 def histogram(name: str, singular_values: Tensor) -> Series:
-    """The share of singular values in each of 40 bins, for a panel of ``bins``; the share behind the last edge is 0."""
+    """The share of singular values in each of 40 bins, for a panel of ``bins``; a share of 0 follows the last edge."""
     values, high = singular_values.flatten(), 1.05 * LIPSCHITZ
     counts = torch.histc(values, bins=_BINS, min=0.0, max=high) / values.numel()
     return Series(name=name, x=tuple(torch.linspace(0.0, high, _BINS + 1).tolist()), y=(*counts.tolist(), 0.0))
 
 
 def settings_of(conditions: Conditions, accuracies: dict[str, float]) -> dict[str, str | int | float]:
-    """Settings of a figure, with the test accuracy of each classifier by its name."""
+    """Settings of a figure, and the test accuracy of each classifier by name."""
     return {
         "hidden layers": HIDDEN_LAYERS,
         "width": QUICK_WIDTH if conditions.quick else WIDTH,
@@ -108,7 +108,7 @@ def settings_of(conditions: Conditions, accuracies: dict[str, float]) -> dict[st
 
 
 def operations(quick: bool, classifiers: int, jacobians: int) -> float:
-    """Operations of that many trainings and of the Jacobians of that many classifiers."""
+    """Operations of training ``classifiers`` networks, and of the Jacobians of ``jacobians`` of them."""
     width, steps = (QUICK_WIDTH, QUICK_STEPS) if quick else (WIDTH, STEPS)
     images = QUICK_IMAGES if quick else 60_000
     depth = HIDDEN_LAYERS + 1
@@ -120,7 +120,7 @@ def operations(quick: bool, classifiers: int, jacobians: int) -> float:
 def _trained(
     conditions: Conditions, names: Iterable[tuple[str, float | None]]
 ) -> Iterator[tuple[str, float | None, Trained, Tensor]]:
-    """Activation, Lipschitz constant, the classifier, and the images that its units and Jacobians are looked at on."""
+    """Activation, Lipschitz constant, the trained classifier, and the images at which its units and Jacobians are computed."""
     data, test = (digits(conditions, train=train) for train in (True, False))
     train = partial(trained_on, data, test, conditions=conditions)
     for name, lipschitz in names:
@@ -140,9 +140,9 @@ UNDEAD_SHARE = 0.10
 """"In the worst case, about 10% of units were undead, or active all of the time.\""""
 SPARSE_THRESHOLD, SPARSE_SHARE = 0.4, 0.0
 """Without a constraint there were "almost no units active when tau > 0.4"."""
-_ALMOST_NO = 0.05  # share of the units that counts as almost none
+_ALMOST_NO = 0.05  # shares of the units up to here count as almost none
 CONSTANTS: tuple[float | None, ...] = (None, 100.0, LIPSCHITZ, 1.0, 0.1)
-"""Lipschitz constants whose statistics are compared: those of the paper (H.4), and none."""
+"""Compared Lipschitz constants: those of the paper (H.4), and None for no constraint."""
 
 
 Shares: TypeAlias = dict[float | None, float]
@@ -178,8 +178,8 @@ def _figure6(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
         checks=_checks6(largest, median, active, undead),
         panels=_panels6(norms, shares),
         remarks=(
-            "The paper states its numbers in words (closer to 8 than 10; about 10 %; almost no units); it does not state "
-            "learning rate, steps, batch size, group size, or how images were scaled: ours lie in [0, 1].",
+            "The paper states its numbers in words (closer to 8 than 10; about 10 %; almost no units). It does not state learning "
+            "rate, steps, batch size, group size, or how images were scaled; ours are in [0, 1].",
         ),
     )
 
@@ -244,7 +244,7 @@ RANGES = {"ReLU": (4.0, 8.0), "GroupSort": (9.0, 10.0)}
 """"While the ReLU singular values are spread between 4-8 the GroupSort network concentrates the singular values in range 9-10.\""""
 _MOST = 0.9
 _QUANTILES = (0.05, 0.5, 0.95)
-_MOST_VALUES = 500_000  # values that are enough for quantiles, of which torch takes 2^24 at most
+_MOST_VALUES = 500_000  # enough values for quantiles; torch takes at most 2^24
 
 
 def _figure16(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
@@ -270,8 +270,8 @@ def _figure16(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]
             ),
         ),
         remarks=(
-            "The paper states ranges in words; it does not state learning rate, steps, batch size, group size, or how images "
-            "were scaled: ours lie in [0, 1].",
+            "The paper states ranges in words. It does not state learning rate, steps, batch size, group size, or how images were "
+            "scaled; ours are in [0, 1].",
         ),
     )
 
@@ -282,7 +282,7 @@ def _quantiles(sigma: Tensor) -> tuple[float, ...]:
 
 
 def _checks16(values: dict[str, Tensor], widths: dict[str, float]) -> tuple[ClaimCheck, ...]:
-    """Statements of the paper, from all singular values and the width of nine tenths of them by the name of the network."""
+    """Checks the paper's statements, given all singular values and the width of their central 90 %, by name of the network."""
     within = {
         name: float(((sigma >= RANGES[name][0]) & (sigma <= RANGES[name][1] * (1 + 1e-4))).double().mean())
         for name, sigma in values.items()

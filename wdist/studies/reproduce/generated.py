@@ -38,19 +38,19 @@ _ADDRESSES = {"mnist": "torchvision:MNIST?split=train&root={root}", "cifar10": "
 LEAKY, MAXMIN = "gradient-penalty", "gradient-penalty-maxmin"
 CRITIC_OF_17 = "groupsort-conv"
 WORDS = {LEAKY: "leaky ReLU", MAXMIN: "MaxMin", CRITIC_OF_17: "MaxMin, orthonormal"}
-"""Critic -> its activation and weights."""
+"""Critic -> description of its activation and weights."""
 SHOWN, COLUMNS = 24, 8
 COMPARED = 1000
-"""Images of each side between which W1 is computed: exactly, in a few tenths of a second."""
+"""Number of images a side between which W1 is computed, exactly and in a few tenths of a second."""
 _EFFORT = Effort(seconds=20.0)
 _DATA_STREAM, _GENERATED_STREAM = 21, 22
 _SAME, _NEARER = 1.1, 0.8
-"""Ratios of two distances up to which images count as equally near, and as nearer."""
+"""Largest ratios of two distances at which images count as equally near, and as nearer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Sizes:
-    """Networks and training."""
+    """Sizes of networks and trainings."""
 
     width: int
     critic_width: int
@@ -68,7 +68,7 @@ def _sizes(conditions: Conditions) -> _Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class _Column:
-    """Data that generators learn from."""
+    """A data set that generators learn from."""
 
     name: str
     address: str
@@ -79,13 +79,13 @@ class _Column:
         return TITLES[self.name]
 
     def some(self, seed: int) -> Tensor:
-        """Twice as many images as are compared, if there are so many; float32, shape (n, dim)."""
+        """Random images, float32, shape (n, dim): twice as many as are compared, or all if there are fewer."""
         order = torch.randperm(self.images.rows.count, generator=random_stream(seed, _DATA_STREAM, 0))[: 2 * COMPARED]
         return self.images.rows.take(order, torch.float32)
 
 
 def _columns(conditions: Conditions, default: tuple[str, ...], known: tuple[str, ...]) -> tuple[list[_Column], list[str]]:
-    """The data that are there, and a sentence for each that is left out."""
+    """The available data sets, and a sentence for each that is left out."""
     study = "figure17" if len(default) > 1 else "figure15"
     if conditions.generators:
         raise UsageError(f"{study} trains its own generators; leave out --generator")
@@ -107,7 +107,7 @@ def _columns(conditions: Conditions, default: tuple[str, ...], known: tuple[str,
 
 
 def _generated(column: _Column, critic: str, conditions: Conditions) -> dict[str, Tensor]:
-    """Images of a generator that is trained now and of one at the start, and the final bound of its critic (nan for none)."""
+    """Trains a generator; returns images of it and of the untrained one, and the final bound of the critic (nan for none)."""
     sizes, label = _sizes(conditions), f"{column.title}, {WORDS[critic]}"
     part = current().part(f"generator on {label}, seed {conditions.seed}")
     if part.result is not None:
@@ -166,8 +166,8 @@ def _settings(conditions: Conditions, columns: list[_Column], critic: str) -> di
 
 
 _PICTURES = (
-    f"The paper shows pictures only; the distances are ours: W1 between {COMPARED:,} images of each side, those of the data from "
-    "the ones that the generator learns from. Blurred images can be nearer to the data than other images of the data."
+    f"The paper shows pictures only; the distances are ours: W1 between {COMPARED:,} generated images and as many images that the "
+    "generator learns from. Blurred images can be nearer to the data than other images of the data."
 )
 
 
@@ -198,7 +198,7 @@ def _figure15(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]
         remarks=(
             *skipped,
             f"The paper's images are faces of CelebA{stand_in}; name images with --data celeba=ADDRESS.",
-            "Two convolutions and two dense layers make the critic here, five convolutions that of the paper.",
+            "The critic has two convolutions and two dense layers; that of the paper has five convolutions.",
             _PICTURES,
         ),
     )
@@ -227,12 +227,12 @@ def _figure17(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]
         settings=_settings(conditions, columns, CRITIC_OF_17),
         checks=tuple(checks),
         panels=tuple(panels),
-        remarks=(*skipped, "The paper does not state steps, latents and learning rates.", _PICTURES),
+        remarks=(*skipped, "The paper does not state steps, latent sizes or learning rates.", _PICTURES),
     )
 
 
 def _floor(column: _Column, data: Tensor) -> ReproducedNumber:
-    """Distance between two parts of the data."""
+    """The row with the distance between two parts of the data."""
     half = len(data) // 2
     return ReproducedNumber(
         row="other images of the data", column=f"{column.title}, W1 to the data", ours=distance(data[:half], data[half : 2 * half])
@@ -245,7 +245,7 @@ def _listed(columns: list[_Column]) -> str:
 
 def _operations(quick: bool, generators: int, passes: float) -> float:
     sizes = _QUICK if quick else _FULL
-    one = 1.6e9 * (sizes.width / 32) * (sizes.critic_width / 256) * (sizes.batch_size / 64)  # a pass of both, there and back
+    one = 1.6e9 * (sizes.width / 32) * (sizes.critic_width / 256) * (sizes.batch_size / 64)  # one pass and back
     return generators * sizes.steps * passes * one
 
 

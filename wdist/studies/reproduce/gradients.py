@@ -1,4 +1,4 @@
-"""Figure 7: gradients of the targeted cross-entropy at digits, of a standard and of a 2-norm-constrained network.
+"""Figure 7: input gradients of the targeted cross-entropy at digits, of a standard and of a 2-norm-constrained network.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, figure 7, section 7.3, appendix H.5.
@@ -21,16 +21,16 @@ from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNu
 WIDTH, QUICK_WIDTH, HIDDEN = 1024, 256, 3
 STEPS, QUICK_STEPS, BATCH = 3000, 800, 256
 LIPSCHITZ = 1.0
-"""At 10 a network has slope to spare, and its gradients keep the random directions of the initial weights."""
+"""K of the Lipschitz network. With 10, which is more than it needs, gradients keep the random directions of the initial weights."""
 SHOWN = 5
-"""Images, of the classes 0 to 4."""
+"""Number of shown images, one of each class from 0 to 4."""
 _MEASURED = 500  # test images whose gradients are measured
 _SIDE = 28
 _NETWORKS = {
     "standard": (NetworkSettings(activation="relu", constraint="none"), 0.001),
     "Lipschitz": (NetworkSettings(activation="maxmin", constraint="bjorck", lipschitz=LIPSCHITZ), 0.003),
 }
-"""Each with its learning rate."""
+"""Name -> network and learning rate."""
 
 
 def targeted_gradients(function: Logits, x: Tensor) -> Tensor:
@@ -44,9 +44,9 @@ def targeted_gradients(function: Logits, x: Tensor) -> Tensor:
 
 
 def roughness(gradients: Tensor) -> Tensor:
-    """The part of each gradient's energy between neighbouring pixels, shape (n, classes): about 4 for noise, 0 for smooth ones.
+    """Roughness of each gradient, shape (n, classes): about 4 for noise, 0 for smooth gradients.
 
-    The sum of squared differences to the right and lower neighbour over the sum of squares.
+    It is the sum of squared differences from the right and the lower neighbour, over the sum of squares.
     """
     image = gradients.unflatten(-1, (_SIDE, _SIDE))
     energy = image.square().sum((-2, -1)).clamp(min=1e-30)
@@ -54,7 +54,7 @@ def roughness(gradients: Tensor) -> Tensor:
 
 
 def alignment(gradients: Tensor, x: Tensor, means: Tensor) -> Tensor:
-    """Cosine of each negative gradient with the way from the image to the mean of its target's class, shape (n, classes)."""
+    """Cosine of each negative gradient with the direction from the image to the mean of the target class, shape (n, classes)."""
     return nn.functional.cosine_similarity(-gradients, means - x[:, None], dim=-1)
 
 
@@ -100,8 +100,8 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
         ),
         panels=tuple(panels),
         remarks=(
-            "The paper shows a picture only; roughness and cosine are ours, over the wrong targets of "
-            f"{_MEASURED} test images. Roughness is 4 for noise and 0 for smooth gradients.",
+            "The paper shows a picture only; roughness and cosine are ours, as means over the wrong targets of "
+            f"{_MEASURED} test images. Roughness is about 4 for noise and 0 for smooth gradients.",
             "We chose K = 1 among 0.1, 1 and 10: at 10 the gradients of the Lipschitz network look like noise, too.",
             "Rows of the figure: the images of the classes 0 to 4, then the gradient for each target from 0 to 9; positive is red.",
         ),
@@ -109,14 +109,14 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
 
 
 def _shown(test: Labelled, seed: int) -> Tensor:
-    """A random test image of each of the first classes, shape (5, 784)."""
+    """A random test image of each class from 0 to 4, shape (5, 784)."""
     generator = torch.Generator().manual_seed(seed)
     rows = [torch.nonzero(test.labels == label).squeeze(1) for label in range(SHOWN)]
     return torch.stack([test.x[each[torch.randint(len(each), (1,), generator=generator)]][0] for each in rows])
 
 
 def _mosaic(x: Tensor, gradients: Tensor) -> Tensor:
-    """Images above their gradients, each scaled to [-1, 1], as one picture of shape (11 * 28, 5 * 28)."""
+    """One picture of shape (11 * 28, 5 * 28): images above their gradients, each scaled to [-1, 1]."""
     scaled = gradients / gradients.abs().amax(-1, keepdim=True).clamp(min=1e-30)
     tiles = torch.cat([x[:, None], scaled], 1).unflatten(-1, (_SIDE, _SIDE))
     return tiles.permute(1, 2, 0, 3).reshape((1 + CLASSES) * _SIDE, len(x) * _SIDE)

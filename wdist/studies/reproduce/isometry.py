@@ -2,7 +2,7 @@
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.4 and appendix G.3; and the talk on it,
-        which looks at the norm of the gradient with respect to the activations of each layer.
+        which shows the norm of the gradient with respect to the activations of each layer.
     Pennington, Schoenholz & Ganguli (2017), Resurrecting the sigmoid in deep learning through dynamical isometry.
 """
 
@@ -22,7 +22,7 @@ from wdist.studies.reproduce.mnist import digits, some
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 MOMENTS = (0.0, 0.02, 0.1, 0.3, 0.6, 1.0)
-"""Shares of the training at which networks are looked at."""
+"""Times during training at which Jacobians are computed, as shares of all steps."""
 IMAGES, QUICK_IMAGES = 1000, 200
 ACTIVATIONS = {"ReLU": "relu", "GroupSort": "maxmin"}
 _QUANTILES = (0.05, 0.5, 0.95)
@@ -32,12 +32,12 @@ _TOP = 1.08 * figures.LIPSCHITZ
 
 
 def gradient_norms(classifier: FrozenClassifier, data: Labelled, device: torch.device) -> Tensor:
-    """Mean norms of the gradient of the true logit by the input and by the activations of each hidden layer, float64."""
+    """Mean gradient norms of the true class's logit with respect to the input and to each hidden layer's activations, float64."""
     layers = classifier.layers_on(device)
     x = data.x.to(device).detach().requires_grad_()
     outputs = list(accumulate(layers, lambda h, layer: layer.forward(h), initial=x))
     logit = outputs[-1].gather(1, data.labels.to(device)[:, None]).sum()
-    # Behind each activation; the input comes first.
+    # the input, then the output of each activation
     found = torch.autograd.grad(logit, outputs[0:-1:2])
     return torch.stack([gradient.norm(dim=1).mean() for gradient in found]).double().cpu()
 
@@ -83,7 +83,7 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
         },
         checks=tuple(_checks(near, norms)),
         panels=(*_panels(moments, quantiles), _norms_panel(norms)),
-        remarks=("The paper states that isometry holds throughout training, and the talk shows gradient norms, without numbers.",),
+        remarks=("The paper states isometry throughout training, and the talk shows gradient norms; neither gives numbers.",),
     )
 
 

@@ -37,7 +37,7 @@ _OPERATIONS = 1.3e6 * 6 * BATCH  # of a step
 
 @dataclass(frozen=True, kw_only=True)
 class Regulariser:
-    """A pair of columns of the table."""
+    """Settings of a pair of columns of the table."""
 
     constraint: str = "none"
     lipschitz: float = 1.0
@@ -58,9 +58,9 @@ class LeNet(nn.Module):
     """LeNet-5 with a constraint on the unfolded kernels and on the matrices, max-pooling, and a factor on the logits.
 
     Arguments:
-        name: of the activation, which acts on the channels of a pixel.
+        name: name of the activation, which acts on the channels of a pixel.
         regulariser: constraint, factor and dropout.
-        generator: of the initial weights, on the CPU.
+        generator: generator of the initial weights, on the CPU.
     """
 
     constrain_every = 1
@@ -84,7 +84,7 @@ class LeNet(nn.Module):
         return self.scale * self.linear[-1](x)
 
     def _convolved(self, x: Tensor, layer: LipschitzLinear, *, padding: int) -> Tensor:
-        """A convolution by its unfolded kernel, the activation, and max-pooling by two."""
+        """A convolution by its unfolded kernel, then the activation and max-pooling by two."""
         side = x.shape[-1] + 2 * padding - _KERNEL + 1
         patches = nn.functional.unfold(x, _KERNEL, padding=padding).mT.flatten(0, 1)
         h = self.activation(layer(patches))
@@ -127,7 +127,7 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
         checks=tuple(_checks(errors)),
         panels=tuple(_panels(errors)),
         remarks=(
-            "The paper names both fully connected layers and LeNet-5; its errors are those of the latter. It states neither "
+            "The paper names both fully connected networks and LeNet-5; its errors are those of LeNet-5. It states neither "
             "settings nor how often it drew the images; ours are drawn once.",
             "Constraints act on unfolded kernels, as in the paper; overlapping patches and max-pooling leave no certificate.",
         ),
@@ -152,7 +152,7 @@ def _checks(errors: dict[int, dict[str, float]]) -> Iterator[ClaimCheck]:
 
 
 def _panels(errors: dict[int, dict[str, float]]) -> Iterator[Panel]:
-    """A panel for each activation."""
+    """One panel for each activation."""
     x = tuple(map(float, errors))
     for name in ACTIVATIONS:
         yield Panel(

@@ -11,11 +11,11 @@ from wdist.robustness.training import Labelled
 from wdist.studies.study import Conditions
 
 PIXELS, CLASSES = 784, 10
-_SLAB = 1000  # images that are classified at a time
+_SLAB = 1000  # images per classified batch
 
 
 def digits(conditions: Conditions, *, train: bool) -> Labelled:
-    """MNIST by torchvision: images in [0, 1], shape (n, 784) float32, and labels."""
+    """MNIST from torchvision: float32 images in [0, 1], shape (n, 784), and labels."""
     folder = conditions.data or "data"
     try:
         dataset = import_torchvision().MNIST(str(folder), train=train, download=conditions.download)
@@ -27,12 +27,12 @@ def digits(conditions: Conditions, *, train: bool) -> Labelled:
 
 
 def some(data: Labelled, count: int) -> Labelled:
-    """The first samples."""
+    """The first ``count`` samples."""
     return Labelled(x=data.x[:count], labels=data.labels[:count])
 
 
 @torch.no_grad()
 def error_of(function: Callable[[Tensor], Tensor], data: Labelled, device: torch.device) -> float:
-    """The share of samples that a function to logits gets wrong, in float32 on its device."""
+    """The share of samples that a function from images to logits misclassifies, in float32 on ``device``."""
     predicted = torch.cat([function(part.to(device)).argmax(1).cpu() for part in data.x.split(_SLAB)])
     return float((predicted != data.labels).double().mean())

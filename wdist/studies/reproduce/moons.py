@@ -1,4 +1,4 @@
-"""Two moons: under a Lipschitz constant the cross-entropy spends it on margins, and the hinge loss separates the classes.
+"""Two moons: with a Lipschitz constraint, the cross-entropy fails to separate the classes, and the hinge loss separates them.
 
 References:
     "How to train your Lipschitz network", a blog on networks of the paper (two moons, Adam, a Lipschitz constant of 1).
@@ -69,31 +69,31 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
             ClaimCheck(
                 claim="With the cross-entropy a network with Lipschitz constant 1 does not separate the moons.",
                 holds=accuracies["cross-entropy"] < _FAILED,
-                detail=f"{percent(accuracies['cross-entropy'])} of the test samples are classified rightly",
+                detail=f"{percent(accuracies['cross-entropy'])} of the test samples are classified correctly",
             ),
             ClaimCheck(
                 claim="With the hinge loss the same network separates them.",
                 holds=accuracies["hinge"] >= _SEPARATED,
-                detail=f"{percent(accuracies['hinge'])} of the test samples are classified rightly",
+                detail=f"{percent(accuracies['hinge'])} of the test samples are classified correctly",
             ),
         ),
         panels=tuple(panels),
         remarks=(
-            "The source is a blog on networks of the paper, with pictures only; its sizes, noise and margin are not stated.",
-            "Two logits stand for its one: their difference has the constant sqrt 2.",
+            "The source is a blog on the paper's networks that shows pictures only; it states no sizes, noise or margin.",
+            "Our network has two logits instead of one: their difference has the constant sqrt 2.",
         ),
     )
 
 
 def _panel(name: str, accuracy: float, classifier: FrozenClassifier, test: Labelled) -> Panel:
-    """Test samples of both classes, and the points of a grid where the prediction changes."""
+    """Shows test samples of both classes, and the grid points where the prediction changes."""
     points = {f"class {label}": test.x[test.labels == label][:_SHOWN] for label in (0, 1)} | {"boundary": _boundary(classifier)}
     series = (Series(name=each, x=tuple(xy[:, 0].tolist()), y=tuple(xy[:, 1].tolist()), marks=True) for each, xy in points.items())
-    return Panel(title=f"{name}: {percent(accuracy)} right", x_label="x1", y_label="x2", series=tuple(series))
+    return Panel(title=f"{name}: {percent(accuracy)} correct", x_label="x1", y_label="x2", series=tuple(series))
 
 
 def _boundary(classifier: FrozenClassifier) -> Tensor:
-    """Points of a grid beside which the prediction changes, shape (n, 2)."""
+    """Grid points at which the prediction differs from that of the previous point, shape (n, 2)."""
     first, second = torch.linspace(-1.4, 2.4, _GRID), torch.linspace(-0.9, 1.4, _GRID)
     points = torch.cartesian_prod(first, second)
     predicted = classifier.evaluate(points).logits.argmax(1).reshape(_GRID, _GRID)

@@ -1,10 +1,10 @@
 r"""Representation learning by the Wasserstein dependency measure, against InfoNCE.
 
-Two views show the same k classes, in order, by different images: x the digits, y their successors. An encoder of each view is
-trained without labels to tell pairs (x, y) of the joint distribution from those of the product of its margins, and a linear probe
-then reads every digit from the representation of x. The views share k log 10 nats, while InfoNCE proves at most the logarithm of
-the minibatch: once it tells the pairs of a minibatch apart, nothing rewards it for the rest. Under a Lipschitz constant more
-digits keep pairs farther apart, and the objective goes on growing:
+Two views show related sequences of k digits: x shows the digits, y shows their successors, by different images. An encoder for each
+view is trained without labels to tell pairs (x, y) of the joint distribution from pairs of the product of its marginals. A linear
+probe then reads every digit from the representation of x. The views share k log 10 nats, but InfoNCE's objective cannot exceed the
+logarithm of the minibatch size: once the pairs of a minibatch are told apart, nothing rewards more. Under a Lipschitz constraint,
+more digits move pairs farther apart, so the objective keeps growing:
 
 .. math:: \mathbb{E}_{p(x, y)} f - \mathbb{E}_{p(x) p(y)} f, \qquad f(x, y) = -\|g(x) - h(y)\|
 
@@ -12,7 +12,7 @@ With g and h of Lipschitz constant 1, f has the constant :math:`\sqrt 2` on pair
 
 References:
     Ozair, Lynch, Bengio, van den Oord, Levine & Sermanet (2019), Wasserstein dependency measure for representation learning,
-        arXiv:1903.11780 (sections 4 and 5; a penalty on the gradient instead of our constraint, Omniglot instead of MNIST).
+        arXiv:1903.11780 (sections 4 and 5, with a gradient penalty where we have a constraint, and Omniglot where we have MNIST).
     van den Oord, Li & Vinyals (2018), Representation learning with contrastive predictive coding, arXiv:1807.03748 (InfoNCE).
     McAllester & Stratos (2020), Formal limitations on the measurement of mutual information, arXiv:1811.04251.
 """
@@ -38,16 +38,16 @@ from wdist.training.minimisation import minimise_
 from wdist.training.optimizers import make_optimizers
 
 SIDE, POOLED = 28, 4
-"""Images are means over squares of 4 x 4 pixels."""
+"""Side of an image, and of the squares of pixels that are averaged into one."""
 PIXELS = (SIDE // POOLED) ** 2
 COUNTS, QUICK_COUNTS = (1, 2, 4, 8), (1, 4, 8)
-"""Digits in a view."""
+"""Numbers of digits in a view."""
 WIDTH, HIDDEN, OUTPUTS, BATCH = 128, 2, 32, 64
 STEPS, QUICK_STEPS = 2000, 300
 LEARNING_RATE = 0.003
 INVERSE_TEMPERATURE = 5.0
 PROBED, TESTED = 4000, 2000
-"""Views that the linear probe is fitted to, and those that it is judged by."""
+"""Numbers of views on which the linear probe is fitted and evaluated."""
 CONFIDENCE = 0.95
 PIXELS_THEMSELVES, UNTRAINED, INFONCE, LIPSCHITZ, WASSERSTEIN = (
     "pixels",
@@ -73,8 +73,8 @@ class DigitViews:
 
     Arguments:
         data: images of 28 x 28 pixels.
-        count: digits in a view.
-        generator: of the draws.
+        count: number of digits in a view.
+        generator: generator of the draws.
     """
 
     resumable = ("_generator",)
@@ -85,7 +85,7 @@ class DigitViews:
         self._count, self._generator = count, generator
 
     def draw(self, n: int) -> Views:
-        """Independent pairs."""
+        """Draws n independent pairs."""
         labels = torch.randint(CLASSES, (n, self._count), generator=self._generator)
         return Views(x=self._shown(labels), y=self._shown((labels + 1) % CLASSES), labels=labels)
 
@@ -98,12 +98,12 @@ class DigitViews:
 
 
 class Encoders(nn.Module):
-    """An encoder of each view.
+    """Encoders g and h, one for each view.
 
     Arguments:
-        count: digits in a view.
-        constraint: of both: ``bjorck`` or ``none``.
-        seed: of the weights.
+        count: number of digits in a view.
+        constraint: constraint on both encoders, ``bjorck`` or ``none``.
+        seed: seed of the weights.
     """
 
     def __init__(self, count: int, constraint: str, seed: int) -> None:
@@ -114,23 +114,23 @@ class Encoders(nn.Module):
         self.constrain_every = self.g.constrain_every
 
     def constrain_(self, *, tightly: bool = False) -> None:
-        """Returns the weights of both to their constraint."""
+        """Returns the weights of both encoders to their constraint."""
         for encoder in (self.g, self.h):
             encoder.constrain_(tightly=tightly)
 
 
 def infonce(u: Tensor, v: Tensor) -> Tensor:
-    """The loss of van den Oord et al. with inner products, of representations of shape (n, OUTPUTS)."""
+    """The loss of van den Oord et al., with inner products of representations u and v, both of shape (n, OUTPUTS)."""
     return nn.functional.cross_entropy(u @ v.mT, torch.arange(len(u)))
 
 
 def lipschitz_infonce(u: Tensor, v: Tensor) -> Tensor:
-    """The same with distances, whose slope the encoders limit: the objective of Ozair et al."""
+    """The loss of Ozair et al.: InfoNCE with negative distances, whose slope the encoders limit, instead of inner products."""
     return nn.functional.cross_entropy(-INVERSE_TEMPERATURE * torch.cdist(u, v), torch.arange(len(u)))
 
 
 def wasserstein(u: Tensor, v: Tensor) -> Tensor:
-    """The negative dual value of -||g - h|| between pairs of the joint distribution and of the product."""
+    """The negative dual value of the critic -||g - h|| between pairs of the joint distribution and pairs of the product."""
     apart = torch.cdist(u, v)
     n = len(u)
     return apart.diagonal().mean() - (apart.sum() - apart.diagonal().sum()) / (n * (n - 1))
@@ -138,7 +138,7 @@ def wasserstein(u: Tensor, v: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """Training objective of an encoder."""
+    """A training objective, with the constraint on the encoders."""
 
     loss: Callable[[Tensor, Tensor], Tensor]
     constraint: str
@@ -152,7 +152,7 @@ OBJECTIVES = {
 
 
 def trained(views: DigitViews, count: int, objective: Objective, *, steps: int, seed: int) -> Encoders:
-    """Encoders that minimise the loss of an objective on fresh minibatches."""
+    """Trains encoders that minimise the loss of an objective on fresh minibatches."""
     encoders = Encoders(count, objective.constraint, seed)
 
     def loss() -> Tensor:
@@ -166,7 +166,7 @@ def trained(views: DigitViews, count: int, objective: Objective, *, steps: int, 
 
 
 def probe_accuracy(encode: Callable[[Tensor], Tensor], training: Views, test: Views) -> float:
-    """The share of all digits of ``test`` that multinomial regression on standardised representations of x gets right."""
+    """Share of all digits of ``test`` that multinomial regression on standardised representations of x predicts correctly."""
     with torch.no_grad():
         z, z_test = encode(training.x), encode(test.x)
     mean, deviation = z.mean(0), z.std(0) + 1e-8
@@ -189,7 +189,7 @@ def probe_accuracy(encode: Callable[[Tensor], Tensor], training: Views, test: Vi
 def dependence_lower(encoders: Encoders, test: Views) -> float:
     """A lower confidence bound for W1 between the joint distribution and the product, from independent pairs.
 
-    A third of the pairs stand as they are; of the others, one gives x and one gives y.
+    A third of the pairs are used as they are; the others make samples of the product, x from one pair and y from another.
     """
     g, h = encoders.g.frozen(), encoders.h.frozen()
     n = len(test.x) // 3
@@ -237,11 +237,11 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
         checks=_checks(counts, accuracies, lowers),
         panels=(_panel(counts, accuracies),),
         remarks=(
-            f"The views share k log 10 nats for k digits, {math.log(CLASSES):.1f} for each; InfoNCE tells at most log {BATCH} = "
-            f"{math.log(BATCH):.1f} of them.",
-            "The source has Omniglot, convolutional encoders and a gradient penalty; only its comparison is made again.",
-            f"W1 lies between pairs of views and pairs of their margins, in units of pixels; each bound holds at "
-            f"{percent(CONFIDENCE)}, asymptotically.",
+            f"The views share k log 10 nats for k digits, {math.log(CLASSES):.1f} for each; InfoNCE's objective cannot exceed "
+            f"log {BATCH} = {math.log(BATCH):.1f} nats.",
+            "The source uses Omniglot, convolutional encoders and a gradient penalty; only its comparison is repeated here.",
+            f"W1 is between the joint distribution of the views and the product of their marginals, in units of pixels; each bound "
+            f"holds at {percent(CONFIDENCE)}, asymptotically.",
         ),
     )
 

@@ -25,10 +25,10 @@ from wdist.studies.reproduce.mnist import CLASSES, PIXELS, digits, some
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 LIPSCHITZ = 1000.0
-"""K of the margin networks; kappa = K a with a = 0.1 and 0.3."""
+"""K of the margin networks, whose kappa is K a with a = 0.1 or 0.3."""
 EPSILONS = (0.1, 0.3)
 _PIXELS_RANGE = (0.0, 1.0)
-_SLAB = 1000  # images that are attacked at a time
+_SLAB = 1000  # images per attacked batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +38,11 @@ class Contestant:
     name: str
     activation: str = "relu"
     margin: float | None = None
-    """a in kappa = K a, of a network with rows of l1 norm 1; None for one without a constraint."""
+    """a in kappa = K a, for a network with weight rows of l1 norm 1; None for a network without a constraint."""
     adversary: float | None = None
-    """Size of the attacks that it is trained with."""
+    """Size of the attacks in training; None for training without attacks."""
     paper: tuple[float, float, float, float, float]
-    """Errors in %: clean, FGS 0.1 and 0.3, PGD 0.1 and 0.3."""
+    """The paper's errors in %: clean, FGS 0.1 and 0.3, PGD 0.1 and 0.3."""
 
 
 CONTESTANTS = (
@@ -66,9 +66,9 @@ class _Sizes:
     steps: int
     batch_size: int
     inner: int
-    """Iterations of the attack on each minibatch, where it trains with attacks."""
+    """Iterations of the attack on each minibatch, in training with attacks."""
     images: int
-    """Test images."""
+    """Number of test images."""
     restarts: int
 
 
@@ -90,7 +90,7 @@ _REACH = 0.3
 
 @dataclass(frozen=True, kw_only=True)
 class _Judged:
-    """A trained contestant on the test images."""
+    """A trained contestant, with its certificates at the test images."""
 
     contestant: Contestant
     classifier: FrozenClassifier
@@ -101,7 +101,7 @@ class _Judged:
     seed: int
 
     def misled(self, eps: float, *, iterations: int | None) -> Tensor:
-        """Mask of the images that an attack of a given size misleads: PGD, or FGS with no iterations."""
+        """Mask of the images that an attack of size ``eps`` misleads: PGD, or FGS if ``iterations`` is None."""
         ball = Ball(eps=eps, metric=LINF, box=_PIXELS_RANGE)
         function, generator = self.classifier.function(self.device), torch.Generator().manual_seed(self.seed)
         found = []
@@ -116,12 +116,12 @@ class _Judged:
         return torch.cat(found)
 
     def certified_error(self, eps: float, *, factor: float = 2.0) -> float:
-        """The certified error where margins count above ``factor`` K eps; 2 is what is proved, 1 the rule of figure 9."""
+        """The certified error if margins above ``factor`` K eps count: 2 is proved, 1 is the rule of figure 9."""
         return self.certified.error(eps * factor / 2.0)
 
 
 def _judged(conditions: Conditions, contestants: Sequence[Contestant]) -> Iterator[_Judged]:
-    """Each contestant, trained and certified."""
+    """Trains and certifies each contestant."""
     sizes = _QUICK if conditions.quick else _FULL
     data, test = digits(conditions, train=True), some(digits(conditions, train=False), sizes.images)
     for contestant in contestants:
@@ -189,7 +189,7 @@ def _table7(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
 
 
 _COLUMNS = ("clean", "FGS 0.1", "FGS 0.3", "PGD 0.1", "PGD 0.3", "certified 0.1", "certified 0.3")
-"""The paper's columns, and the errors under every perturbation of that size that are proved at most."""
+"""The paper's columns, and proved upper bounds for the errors under all perturbations of a size."""
 
 
 def _checks7(errors: Errors, broken: int, naive: int) -> Iterator[ClaimCheck]:
@@ -251,7 +251,7 @@ def _figure8(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
         misled = ~judged.certified.correct
         curves[name] = [1 - judged.certified.clean_error]
         for eps in _GRID[1:]:
-            misled = misled | judged.misled(eps, iterations=ITERATIONS)  # a smaller perturbation is one of this size, too
+            misled = misled | judged.misled(eps, iterations=ITERATIONS)  # a smaller perturbation is also one of at most this size
             curves[name].append(1 - float(misled.double().mean()))
         for eps, accuracy in zip(_GRID, curves[name], strict=True):
             paper = {0.0: 0, 0.1: 3, 0.3: 4}.get(eps)
@@ -284,7 +284,7 @@ def _figure8(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
                 top=103,
             ),
         ),
-        remarks=(*_REMARKS, "The paper's numbers at sizes 0, 0.1 and 0.3 are those of its table 7."),
+        remarks=(*_REMARKS, "The paper's numbers at sizes 0, 0.1 and 0.3 come from its table 7."),
     )
 
 
@@ -315,7 +315,7 @@ def _figure9(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
         ),
         panels=(
             Panel(
-                title="accuracy that is proved; dashed: by the paper's rule, which does not prove it",
+                title="proved accuracy; dashed: by the paper's rule, which proves nothing",
                 x_label="size of the perturbation, maximum norm",
                 y_label="accuracy in %",
                 series=tuple(series),
@@ -323,25 +323,25 @@ def _figure9(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
                 top=103,
             ),
         ),
-        remarks=(_OUR_RULE, "The paper shows figure 9 in a picture only."),
+        remarks=(_OUR_RULE, "The paper gives figure 9 as a picture, without numbers."),
     )
 
 
 def _value(series: Sequence[Series], name: str) -> float:
-    """The curve of a contestant at 0.05."""
+    """Value of a contestant's curve at 0.05."""
     return next(each for each in series if each.name == name).y[10]
 
 
 _REMARKS = (
-    "Both attacks lower the margin (the loss f6 of Carlini and Wagner), PGD by 200 iterations from within eps / 10, as the paper "
-    "found necessary; it states neither restarts, learning rates, steps nor batch size.",
+    "Both attacks lower the margin (the loss f6 of Carlini and Wagner), PGD by 200 iterations that start within eps / 10, as the "
+    "paper found necessary. The paper does not state restarts, learning rates, steps or batch size.",
     "The paper does not state initial weights and learning rates of the margin networks; ours were chosen among about eight on "
     "the first 500 test images, so their errors are optimistic. Certificates are not affected.",
-    "An attack counts if a perturbed image is found, inside the ball and inside [0, 1], that float64 misclassifies.",
+    "An attack succeeds if it finds a perturbed image, inside the ball and inside [0, 1], that is misclassified in float64.",
 )
 _OUR_RULE = (
-    "An image is certified where its margin exceeds 2 K eps, since each of two logits may move by K eps; the paper certifies above "
-    "K eps / 2 (section 4.3) and K eps (figure 9), which do not suffice in general: y(x) = (x, -x)."
+    "An image is certified if its margin exceeds 2 K eps, since each of two logits may move by K eps. The paper certifies above "
+    "K eps / 2 (section 4.3) and K eps (figure 9), which does not suffice: y(x) = (x, -x) is a counterexample."
 )
 
 

@@ -1,7 +1,7 @@
-"""Figures 10 and 11: the inside of small GroupSort networks.
+"""Figures 10 and 11: the units of small GroupSort networks.
 
-Figure 10 approximates the absolute value with one hidden layer of two units, figure 11 a curve like the letter W with two hidden
-layers of four units.
+In figure 10 one hidden layer of two units approximates the absolute value; in figure 11 two hidden layers of four units approximate
+a curve like the letter W.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, figures 10 and 11, appendix A.1.
@@ -27,29 +27,29 @@ from wdist.training.optimizers import make_optimizers
 
 _POINTS = 401
 _REACH = 2.0  # networks are fitted from -2 to 2
-_SLOPE = 0.99  # steepness that counts as slope 1
-_SHARE = 0.95  # share of the line that counts as almost everywhere
+_SLOPE = 0.99  # slopes from here on count as 1
+_SHARE = 0.95  # shares of the line from here on count as almost everywhere
 _ACCURATE = 0.05
-_GOOD_ENOUGH = 1e-5  # mean squared error after which no other start is tried
+_GOOD_ENOUGH = 1e-5  # mean squared error below which no other start is tried
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmallFit:
-    """A function of the line and the network that learns it."""
+    """A function on the line, and the network that approximates it."""
 
     target: Callable[[Tensor], Tensor]
     target_name: str
     hidden: tuple[int, ...]
-    """Units of the hidden layers, all the same."""
+    """Units of the hidden layers, all of one width."""
     steps: int
     learning_rate: float
     """Learning rate of Adam for the weights."""
     restarts: int
-    """Trainings from different weights, at most; the best is shown, because networks this small get stuck."""
+    """Largest number of trainings from different weights; the best is shown, because networks this small get stuck."""
 
     @property
     def plan(self) -> NetworkPlan:
-        """The network, with orthonormal weights and groups of two."""
+        """The plan of the network, with orthonormal weights and groups of two."""
         return NetworkPlan(
             event_shape=(1,),
             dim=1,
@@ -61,7 +61,7 @@ class SmallFit:
         )
 
     def operations(self, quick: bool) -> float:
-        """Operations of all starts, in either form; layers this small cost their calls only."""
+        """Operations of all starts, in either form; layers this small cost only their calls."""
         del quick
         return self.restarts * self.steps * 1e7 * (len(self.hidden) + 1)
 
@@ -70,11 +70,11 @@ ABSOLUTE_VALUE = SmallFit(target=torch.abs, target_name="the absolute value", hi
 LETTER_W = SmallFit(
     target=lambda x: (x.abs() - 1).abs(), target_name="the letter W", hidden=(4, 4), steps=1500, learning_rate=0.01, restarts=10
 )
-"""||x| - 1|: slope 1 almost everywhere, feet at -1 and 1."""
+"""||x| - 1|, with slope 1 almost everywhere and minima at -1 and 1."""
 
 
 def fit(problem: SmallFit, conditions: Conditions) -> tuple[DenseCritic, float]:
-    """The best of several networks with orthonormal weights, by mean squared error, and that error."""
+    """The best of several networks with orthonormal weights by mean squared error, and this error."""
     x = torch.linspace(-_REACH, _REACH, _POINTS)[:, None]
     y = problem.target(x[:, 0])
     fits: list[tuple[float, DenseCritic]] = []
@@ -103,7 +103,7 @@ def traced(network: DenseCritic, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, 
 
 
 def look(problem: SmallFit, conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
-    """The network's units as functions of its input, and the whole beside the target."""
+    """Shows the network's units as functions of its input, and its output beside the target."""
     network, _ = fit(problem, conditions)
     x = torch.linspace(-_REACH, _REACH, _POINTS, dtype=torch.float64)
     output, trace = traced(network, x[:, None])
@@ -143,7 +143,7 @@ def look(problem: SmallFit, conditions: Conditions) -> Iterator[ReproducedNumber
             ),
         ),
         panels=tuple(_panels(problem, x, trace, output)),
-        remarks=("The paper states no numbers for this figure, nor how the network was fitted; ours minimises the squared error.",),
+        remarks=("The paper gives no numbers for this figure and does not say how the network was fitted; ours by squared error.",),
     )
 
 

@@ -37,7 +37,7 @@ CRITICS = {
     "groupsort-4-bjorck": "GroupSort(4), Björck",
     "groupsort-9-bjorck": "GroupSort(9), Björck",
 }
-"""Name in the catalogue -> the paper's row."""
+"""Name in the catalogue -> row of the paper."""
 VALUES = {
     "mnist": (0.95, 1.20, 1.36, 1.64, 1.70, 1.40, 1.95, 2.16, 2.31, 2.31),
     "cifar10": (1.12, 1.40, 1.62, 1.63, 1.41, 1.39, 1.76, 2.08, 2.17, 2.23),
@@ -47,19 +47,19 @@ SPREADS = {
     "mnist": (0.01, 0.03, 0.07, 0.02, 0.02, 0.01, 0.01, 0.01, 0.01, 0.01),
     "cifar10": (0.02, 0.01, 0.04, 0.03, 0.04, 0.01, 0.02, 0.02, 0.02, 0.02),
 }
-"""Table 2: data -> the number behind the ± of each row."""
+"""Table 2: data -> the number after the ± of each row."""
 RATIOS = {"mnist": 2.4, "cifar10": 2.0}
-"""Table 2: data -> GroupSort and Björck over ReLU and spectral normalisation."""
+"""Table 2: data -> bound of GroupSort with Björck over that of ReLU with spectral normalisation."""
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR10", "digits": "digits"}
 _DATA = {"mnist": "torchvision:MNIST?split=train&root={root}", "cifar10": "torchvision:CIFAR10?split=train&root={root}"}
 _GROUPSORT = ("groupsort-4-bjorck", "groupsort-9-bjorck")
 _ORDER = ("relu-bjorck", "maxout-bjorck", "maxmin-bjorck", "groupsort-4-bjorck")  # from the smallest bound to the largest
-_NOISE = 0.01  # relative difference of two means above which their order counts
-_SHARE = 0.8  # share of the paper's ratio that counts as about as large, since values depend on the generator
+_NOISE = 0.01  # smallest relative difference of two means that counts
+_SHARE = 0.8  # ratios of at least this share of the paper's count as about as large, because values depend on the generator
 
 
 Values = Mapping[str, tuple[float, float]]
-"""Critic -> mean and standard deviation of its held-out bound over seeds; nan for the deviation of a single one."""
+"""Critic -> mean and standard deviation of its held-out bound over seeds; the deviation for a single seed is nan."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class _Sizes:
 
     width: int
     depth: int
-    """Linear layers, the last included."""
+    """Number of linear layers, including the last."""
     steps: int
     batch_size: int
     seeds: int
@@ -85,7 +85,7 @@ class _Contest:
     column: str
     data: str
     generator: str | None
-    """None for one that is trained first."""
+    """Address of the generator; None to train one first."""
     words: str
     """Description of the generator."""
     access: Access
@@ -120,7 +120,7 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
 
 
 def _contests(conditions: Conditions) -> tuple[list[_Contest], list[str]]:
-    """The columns whose data are there, opened once before the long work, and a sentence for each that is left out."""
+    """The columns with available data, opened once before the long work, and a sentence for each column that is left out."""
     contests, skipped = [], []
     named = tuple(dict.fromkeys([*conditions.generators, *conditions.sources]))
     for column in named or (("digits",) if conditions.quick else tuple(VALUES)):
@@ -141,7 +141,7 @@ def _contests(conditions: Conditions) -> tuple[list[_Contest], list[str]]:
 def _contest(column: str, conditions: Conditions) -> _Contest:
     if column == "digits":
         data, drawer = _samples()
-        access = Access(trust=True, download=conditions.download)  # the code comes with this very checkout
+        access = Access(trust=True, download=conditions.download)  # the code is part of this checkout
         return _Contest(column=column, data=data, generator=drawer, words="from samples/", access=access)
     if column not in VALUES:
         raise UsageError(f"table2 has no column {column!r}; write mnist=ADDRESS or cifar10=ADDRESS")
@@ -156,7 +156,7 @@ def _contest(column: str, conditions: Conditions) -> _Contest:
 
 
 def _trained(contest: _Contest, folder: Path, conditions: Conditions) -> str:
-    """The address of a generator that is trained now."""
+    """Trains a generator, and returns its address."""
     conditions.announce(f"training a generator on {TITLES[contest.column]}, {GAN_STEPS} steps")
     settings = GanSettings(data=contest.data, seed=conditions.seed)
     result = complete(train_gan(folder / contest.column, settings, device=conditions.device, access=contest.access))
@@ -168,7 +168,7 @@ def _samples() -> tuple[str, str]:
     """Addresses of the digits and of the generator in ``samples/`` of this checkout."""
     samples = Path(__file__).resolve().parents[3] / "samples"
     if not (samples / "digits.h5").is_file():
-        raise SourceError("the quick form reads samples/ of a checkout of wdist; name other data with --data and --generator")
+        raise SourceError("the quick form needs samples/ of a checkout of wdist; name other data with --data and --generator")
     factory = f"{samples / 'digit_generator.py'}:DigitGenerator"
     return str(samples / "digits.h5"), f"{samples / 'digit_generator.safetensors'}?factory={factory}&latent=normal:16"
 
@@ -176,7 +176,7 @@ def _samples() -> tuple[str, str]:
 def _bound(
     name: str, contest: _Contest, generator: str, sizes: _Sizes, conditions: Conditions, progress: SuiteProgress
 ) -> tuple[float, float]:
-    """Mean and standard deviation of the held-out bound of one critic over seeds; nan for the deviation of a single one."""
+    """Mean and standard deviation of the held-out bound of one critic over seeds; the deviation for a single seed is nan."""
     settings = CriticSettings(width=sizes.width, depth=sizes.depth, batch_size=sizes.batch_size)
     how: Any = {"critic": name, "settings": settings, "steps": sizes.steps, "couplings": False, "access": contest.access}
     values = []
@@ -254,7 +254,7 @@ def _operations(quick: bool) -> float:
         critic_operations(dim=dim, width=sizes.width, depth=sizes.depth, batch=2 * sizes.batch_size, steps=sizes.steps)
         for dim in dims
     )
-    # A step of a generator and its critic takes some 1e10 operations; the quick form uses a trained generator.
+    # One step of a generator and its critic takes about 1e10 operations; the quick form has a trained generator.
     return len(CRITICS) * sizes.seeds * critics + (0.0 if quick else GAN_STEPS * len(dims) * 1e10)
 
 

@@ -30,20 +30,20 @@ ACTIVATIONS = {"ReLU": "relu", "MaxMin": "maxmin"}
 COLUMN = "cifar10"
 """Name of the data in ``--data cifar10=ADDRESS``."""
 _SIDE, _CLASSES, _PADDING = 32, 10, 4
-_COMPARABLE = 2.0  # points of accuracy within which MaxMin counts as comparable
+_COMPARABLE = 2.0  # MaxMin counts as comparable within this many points of accuracy
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Sizes:
-    """Network and training."""
+    """Sizes of the network and of its training."""
 
     depth: int
-    """6 n + 4, for n blocks of two convolutions in each of three groups."""
+    """Number of convolutions, 6 n + 4 for n blocks of two in each of three groups."""
     widening: int
     steps: int
     batch_size: int
     images: int | None
-    """Most training and test images; None for all."""
+    """Largest number of training and of test images; None for all."""
 
 
 _FULL = _Sizes(depth=28, widening=4, steps=78_000, batch_size=128, images=None)
@@ -52,7 +52,7 @@ _QUICK = _Sizes(depth=10, widening=1, steps=80, batch_size=64, images=1500)
 
 @dataclass(frozen=True, kw_only=True)
 class Regulariser:
-    """A pair of columns of the table."""
+    """Settings of a pair of columns of the table."""
 
     beta: float = 0.0
     """Step of equation 8 on the unfolded kernels after each update; 0 for none."""
@@ -63,7 +63,7 @@ REGULARISERS = {"Standard": Regulariser(), "Parseval": Regulariser(beta=0.0003),
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions, each behind batch normalisation and the activation, added to their input."""
+    """Two 3x3 convolutions, each after batch normalisation and the activation, added to their input."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, name: str) -> None:
         super().__init__()
@@ -98,12 +98,12 @@ class _Channels(nn.Module):
 
 
 class WideResNet(nn.Module):
-    """A wide residual network for flattened images of 3 x 32 x 32; in training it shifts and mirrors them.
+    """A wide residual network for flattened images of 3 x 32 x 32, which it shifts and mirrors in training.
 
     Arguments:
         depth: number of convolutions, 6 n + 4.
         widening: factor on the 16, 32 and 64 channels of the three groups.
-        name: of the activation.
+        name: name of the activation.
         beta: step of the Parseval update; 0 for none.
     """
 
@@ -130,7 +130,7 @@ class WideResNet(nn.Module):
 
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> None:
-        """Takes one Parseval step on each unfolded kernel, equation 8 of the paper; none before an evaluation."""
+        """Takes one Parseval step (equation 8 of the paper) on each unfolded kernel; none before an evaluation (``tightly``)."""
         if tightly or not self.beta:
             return
         for module in self.modules():
@@ -140,7 +140,7 @@ class WideResNet(nn.Module):
 
 
 def _augmented(x: Tensor) -> Tensor:
-    """The batch moved by up to four pixels, and mirrored or not."""
+    """The batch, shifted by up to four pixels and mirrored at random."""
     top, left = torch.randint(2 * _PADDING + 1, (2,)).tolist()
     mirrored = bool(torch.rand(()) < 0.5)
     x = nn.functional.pad(x, (_PADDING,) * 4)[:, :, top : top + _SIDE, left : left + _SIDE]
@@ -148,7 +148,7 @@ def _augmented(x: Tensor) -> Tensor:
 
 
 def _data(conditions: Conditions, most: int | None) -> tuple[Labelled, Labelled, str]:
-    """Training and test images, and where they come from: CIFAR-10 of torchvision, or one source that is split in two."""
+    """Training and test images, and their origin: torchvision's CIFAR-10, or one source that is split in two."""
     access = Access(download=conditions.download, trust=conditions.trust)
     if conditions.generators or conditions.sources.keys() - {COLUMN}:
         raise UsageError(f"table6 takes --data {COLUMN}=ADDRESS only; leave the others out")
@@ -218,15 +218,15 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
             ),
         ),
         remarks=(
-            f"Images: {words}. Trained by Adam; the paper takes SGD with settings tuned for ReLU.",
-            "One shift and one mirror for each minibatch stand for those of each image.",
+            f"Images: {words}. Trained by Adam; the paper uses SGD with settings tuned for ReLU.",
+            "Whole minibatches are shifted and mirrored, not single images.",
         ),
     )
 
 
 def _operations(quick: bool) -> float:
     sizes = _QUICK if quick else _FULL
-    one = 5.2e9 / 36.5e6 * 0.37e6 * sizes.widening**2 * (sizes.depth - 4) / 24  # from WRN-28-10's products an image
+    one = 5.2e9 / 36.5e6 * 0.37e6 * sizes.widening**2 * (sizes.depth - 4) / 24  # scaled from the products per image of WRN-28-10
     return 8.0 * 6 * one * sizes.batch_size * sizes.steps
 
 
