@@ -238,7 +238,7 @@ def test_a_folder_is_not_overwritten_or_resumed_as_another_training(train, small
         train(folder, resume=True, steps=3, changes={"latent": 5})
     state = folder / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-9])
-    with pytest.raises(SourceError, match="is not a readable state"):
+    with pytest.raises(SourceError, match="is not a readable training state"):
         train(folder, resume=True, steps=3)
 
 

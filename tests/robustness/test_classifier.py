@@ -30,7 +30,7 @@ def test_rounding_covers_the_difference_from_more_precise_numbers(trained, cloud
 
 
 def test_one_output_is_no_classifier():
-    with pytest.raises(ValueError, match="two or more"):
+    with pytest.raises(ValueError, match="at least two"):
         FrozenClassifier([Affine(weight=torch.ones(1, 2), bias=torch.zeros(1))], dim=2)
 
 

@@ -106,7 +106,7 @@ def test_samples_that_do_not_fit_the_classifier_are_refused(line):
     classifier, x, labels = line
     with pytest.raises(SourceError, match="takes 2"):
         wdist.robust(classifier, np.ones((4, 3)), labels, eps=0.1)
-    with pytest.raises(SourceError, match="has a label 2"):
+    with pytest.raises(SourceError, match="has the label 2"):
         wdist.robust(classifier, x, labels + 1, eps=0.1)
     with pytest.raises(SourceError, match="4 samples, but 3 labels"):
         wdist.robust(classifier, x, labels[:3], eps=0.1)

@@ -1,4 +1,4 @@
-"""Critics that generators are trained against: some from the literature without a certificate, and two that are 1-Lipschitz.
+"""Critics against which generators are trained: some from the literature without a certificate, and two that are 1-Lipschitz.
 
 References:
     Arjovsky, Chintala & Bottou (2017), Wasserstein GAN, arXiv:1701.07875 (weight clipping).
@@ -35,7 +35,7 @@ _CLIP = 0.01
 
 
 class _MaxMin(nn.Module):
-    """The larger and the smaller of each two channels, or units."""
+    """The larger and the smaller of each pair of channels or units."""
 
     def forward(self, x: Tensor) -> Tensor:
         first, second = x.chunk(2, dim=1)
@@ -91,9 +91,9 @@ class TrainableCritic:
     network: Critic
     optimizers: Sequence[Optimizer]
     steps: int
-    """Steps for each step of the generator."""
+    """Steps of the critic for each step of the generator."""
     penalty: str | None
-    """Subtracted from its dual value: a name of :data:`wdist.training.penalties.PENALTIES`; None for none."""
+    """Penalty subtracted from the dual value: a name in :data:`wdist.training.penalties.PENALTIES`; None for none."""
     certified: bool
 
 

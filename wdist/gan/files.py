@@ -1,4 +1,4 @@
-"""Folder of a training: checkpoints that ``wdist estimate`` reads, sheets of samples, and the state for resuming."""
+"""Folder of a training run: checkpoints that ``wdist estimate`` reads, sheets of samples, and the state for resuming."""
 
 import contextlib
 import io
@@ -28,7 +28,7 @@ class Measured:
 
     step: int
     lower: float | None
-    """Certain lower bound for W1 between ``compared`` images and as many generated ones; None if none."""
+    """Certain lower bound for W1 between ``compared`` images and as many generated ones; None without a certificate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +46,11 @@ class SavedState:
 
 @contextlib.contextmanager
 def claimed(folder: Path, *, resume: bool) -> Iterator[SavedState | None]:
-    """Keeps a folder to one training, the new one or the resumed one, whose state it yields.
+    """Reserves a folder for one training, new or resumed, and yields the state of the latter.
 
     Raises:
         UsageError: there is no state to resume.
-        SourceError: its state is damaged or of another kind.
+        SourceError: the state is damaged or of another kind.
         OutputError: a new training would overwrite another, another process trains in the folder, or it cannot be written to.
     """
     if folder.exists() and not folder.is_dir():
@@ -71,15 +71,15 @@ def check_apart(folder: Path, data: str) -> None:
 
 
 def address(path: Path, settings: GanSettings, event_shape: tuple[int, ...]) -> str:
-    """Returns the address of a checkpoint, which every command reads as a source."""
+    """The address of a checkpoint, which every command reads as a source."""
     shape = "x".join(map(str, event_shape))
     return f"{path}?factory=wdist.gan.generators:image_generator&shape={shape}&inputs={settings.latent}&width={settings.width}"
 
 
 def save_checkpoint(folder: Path, step: int, generator: nn.Module, sheet: bytes) -> Path:
-    """Writes weights and a sheet of samples, numbered and as the latest ones; returns the path of the numbered weights.
+    """Writes weights and a sheet of samples, both with their number and as the latest; returns the path of the numbered weights.
 
-    Removes the exported program of an earlier checkpoint, so that one that exists belongs to the last.
+    Removes the exported program of an earlier checkpoint, so that an existing program always belongs to the last checkpoint.
     """
     weights = save({name: tensor.contiguous() for name, tensor in generator.state_dict().items()})
     path = folder / f"generator-{step:06d}.safetensors"
@@ -122,4 +122,4 @@ def load_state(folder: Path) -> SavedState:
             measured=tuple(Measured(**each) for each in training["measured"]),
         )
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, UsageError) as error:
-        raise SourceError(f"{path} is not a readable state of a training ({error}); start again in another folder") from error
+        raise SourceError(f"{path} is not a readable training state ({error}); start again in another folder") from error

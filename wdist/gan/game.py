@@ -1,4 +1,4 @@
-"""The game of a generator against a critic: its state and its step, some steps of the critic and one of the generator."""
+"""The game of a generator against a critic: its state, and its step, which is some steps of the critic and one of the generator."""
 
 import copy
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _CALIBRATION_BATCHES = 20
 class Game:
     """Generator and critic, their optimisers, and the running average of the generator's weights.
 
-    Every step draws from its own random stream, so that a resumed training needs nothing but this state.
+    Every step draws from its own random stream, so that this state is all that a resumed training needs.
     """
 
     def __init__(self, settings: GanSettings, images: Images, device: torch.device) -> None:
@@ -79,18 +79,18 @@ class Game:
         self._optimizer.step()
         for parameter in self.critic.network.parameters():
             parameter.requires_grad_(True)
-        # The mean of few weights at first, of about the last thousand later.
+        # At first the mean of all weights so far, later of about the last thousand.
         share = 1 - min(_DECAY, (1 + self.steps) / (10 + self.steps))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), share)
 
     def averaged(self) -> nn.Module:
-        """Returns the generator with averaged weights, its batch statistics measured again, in evaluation mode on the CPU."""
+        """The generator with averaged weights and newly measured batch statistics, in evaluation mode on the CPU."""
         network = copy.deepcopy(self.average)
         layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
         for layer in layers:
             layer.reset_running_stats()
-            layer.momentum = None  # the mean over all batches
+            layer.momentum = None  # averages over all batches
         stream = random_stream(self.settings.seed, _CALIBRATION_SIDE, 0)
         network.train()
         with torch.no_grad():
@@ -99,7 +99,7 @@ class Game:
         return network.eval().cpu()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Returns everything that the next step depends on, by name, on the CPU."""
+        """Everything that the next step depends on, by name, on the CPU."""
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self._named()}
 
     def load_(self, tensors: dict[str, Tensor], steps: int) -> None:
@@ -131,14 +131,14 @@ class Game:
         return self._standardisation.apply(self.generator(latents).flatten(1))
 
     def _on_device(self, stream: torch.Generator) -> torch.Generator:
-        """Returns a stream on the device that is seeded by this one; this one on the CPU."""
+        """A stream on the device that is seeded by this one; on the CPU, this one itself."""
         if self._device.type == "cpu":
             return stream
         return torch.Generator(self._device).manual_seed(int(torch.randint(1 << 62, (), generator=stream)))
 
 
 def _states(optimizer: Optimizer) -> Iterator[dict[str, Tensor]]:
-    """Yields the optimiser state of each parameter; Muon's momentum, which it makes at the first step, starts here as zeros."""
+    """Yields the optimiser state of each parameter; Muon's momentum, which Muon creates in its first step, is zero before."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             state = optimizer.state[parameter]

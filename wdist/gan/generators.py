@@ -15,17 +15,17 @@ from wdist.errors import UsageError
 from wdist.lipschitz.convolution import CHANNELS, ImageShape
 
 _UNITS_PER_CHANNEL = 8
-"""Units of the fully connected layer for each channel of the widest convolution, as in the papers: 1024 for 128."""
+"""Units of the fully connected layer per channel of the widest convolution, as in the papers: 1024 for 128."""
 _LARGEST_START = 8
-"""Most rows and columns of the image that the convolutions begin with."""
+"""Most rows and columns of the image with which the convolutions begin."""
 
 
 class ImageGenerator(nn.Module):
     """Maps latent vectors to images in [0, 1].
 
-    Two fully connected layers make a small image, and each transposed convolution doubles it; where the size cannot be halved so
-    often, the image is cut out of a larger one. Batch normalisation as in the papers; in evaluation mode it is a fixed map. The
-    first convolution has ``width`` channels, which are halved at each doubling.
+    Two fully connected layers make a small image, and each transposed convolution doubles its size; if the wanted size cannot be
+    halved that often, the image is cut out of a larger one. Batch normalisation is that of the papers, a fixed map in evaluation
+    mode. The first convolution has ``width`` channels, which are halved at each doubling.
     """
 
     def __init__(self, image: ImageShape, *, latent: int, width: int) -> None:
@@ -51,14 +51,14 @@ class ImageGenerator(nn.Module):
         self.convolutions = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Returns images of shape (n, \\*event shape), in the layout of the data, for latents of shape (n, latent)."""
+        """Images of shape (n, \\*event shape), in the layout of the data, for latents of shape (n, latent)."""
         small = self.dense(z).unflatten(1, (self.width, *self.start))
         images = torch.sigmoid(self.convolutions(small))[:, :, : self.image.height, : self.image.width]
         return images.permute(0, 2, 3, 1) if self.image.layout == "hwc" else images
 
 
 class _Gray(nn.Module):
-    """Gray images without their channel axis."""
+    """Grey images without their channel axis."""
 
     def __init__(self, network: ImageGenerator) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class _Gray(nn.Module):
 
 @torch.no_grad()
 def initialise_(network: nn.Module, generator: torch.Generator) -> None:
-    """Draws fresh normal weights from ``generator``, on the CPU, with the deviation that keeps the scale through a ReLU."""
+    """Draws fresh normal weights from ``generator``, on the CPU, with the deviation that preserves the scale through a ReLU."""
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             weight = module.weight
@@ -112,7 +112,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 
 def is_image(event_shape: tuple[int, ...]) -> bool:
-    """Returns whether a generator can make samples of a shape: images with 1, 3 or 4 channels, from 4 to 512 pixels wide."""
+    """Whether a generator can make samples of a shape: images with 1, 3 or 4 channels, from 4 to 512 pixels wide."""
     image = ImageShape.of_event(event_shape)
     of_known_form = len(event_shape) == 2 or (len(event_shape) == 3 and image.channels in CHANNELS and image.height > 1)
     return of_known_form and min(image.height, image.width) >= 4 and max(image.height, image.width) <= 512

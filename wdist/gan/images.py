@@ -19,10 +19,10 @@ from wdist.errors import SourceError, UsageError
 from wdist.gan.generators import is_image
 
 _FIT_IMAGES = 20_000
-"""Images that the standardisation is fitted on."""
+"""Images to which the standardisation is fitted."""
 _ROUNDING = 1e-6
 _SHOWN_PIXELS = 28
-"""Smaller images are enlarged on a sheet."""
+"""Size below which images are enlarged on a sheet."""
 _COLUMNS = 10
 _GAP = 2
 
@@ -34,7 +34,7 @@ class Images:
     rows: ResidentRows
     standardisation: Standardisation
     digest: str
-    """SHA-256 of the images as they are stored."""
+    """SHA-256 of the stored images."""
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -46,7 +46,7 @@ class Images:
         return self.rows.take(torch.randint(self.rows.count, (n,), generator=generator), torch.float32)
 
     def spread_out(self, n: int) -> Tensor:
-        """Returns at most ``n`` images, evenly spread over the source, float64, shape (n, dim)."""
+        """At most ``n`` images, evenly spread over the source, float64, shape (n, dim)."""
         return self.rows.take(evenly(self.rows.count, n))
 
 
@@ -54,8 +54,8 @@ def load_images(address: str, access: Access, *, seed: int = 0) -> Images:
     """Reads the images of an address.
 
     Raises:
-        SourceError: they cannot be read, are not images, or do not fit into memory.
-        UsageError: their values do not lie in [0, 1].
+        SourceError: the samples cannot be read, are not images, or do not fit into memory.
+        UsageError: the values do not lie in [0, 1].
     """
     source = open_source(address, access, seed=seed)
     shape = source.info.event_shape
@@ -72,7 +72,7 @@ def load_images(address: str, access: Access, *, seed: int = 0) -> Images:
     low, high = (float(in_units(end, rows.info)) for end in (rows.values.min(), rows.values.max()))
     if not (-_ROUNDING <= low and high <= 1 + _ROUNDING):
         raise UsageError(
-            f"{address}: its values range from {low:g} to {high:g}; a generator makes images in [0, 1], so scale them to that"
+            f"{address}: its values range from {low:g} to {high:g}; a generator makes images in [0, 1], so scale them to [0, 1]"
         )
     seen = rows.take(evenly(rows.count, _FIT_IMAGES))
     digest = hashlib.sha256(rows.values.contiguous().numpy().tobytes()).hexdigest()
@@ -107,10 +107,10 @@ def image_sheet(images: Tensor) -> bytes:
 
 
 def _as_rgb(images: Tensor) -> np.ndarray:
-    """Returns uint8 of shape (n, h, w, 3)."""
+    """The images as uint8, shape (n, h, w, 3)."""
     if images.ndim == 3:
         images = images.unsqueeze(-1)
     elif images.shape[1] in (1, 3, 4) and images.shape[-1] not in (1, 3, 4):
         images = images.permute(0, 2, 3, 1)
-    images = images[..., :3].expand(-1, -1, -1, 3)  # gray is repeated
+    images = images[..., :3].expand(-1, -1, -1, 3)  # grey is repeated
     return (images.clamp(0, 1) * 255).round().byte().numpy()

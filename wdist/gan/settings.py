@@ -1,4 +1,4 @@
-"""Settings of a generator's training; they are saved with its state, so that a resumed training is the same training."""
+"""Settings of a generator's training, saved with its state, so that a resumed training continues unchanged."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from wdist.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class CriticDefaults:
-    """Training that suits a critic where the settings leave it open."""
+    """Defaults for training with a critic, used if the settings leave them open."""
 
     critic_steps: int = 5
     """Steps of the critic for each step of the generator."""
@@ -15,15 +15,15 @@ class CriticDefaults:
     learning_rate: float = 5e-4
     """Learning rate of the generator."""
     certified: bool = False
-    """The critic is 1-Lipschitz, so that it proves a lower bound."""
+    """Whether the critic is 1-Lipschitz, so that it proves a lower bound."""
     penalty: str | None = None
-    """Subtracted from its dual value: a name of :data:`wdist.training.penalties.PENALTIES`."""
+    """Penalty subtracted from the dual value: a name in :data:`wdist.training.penalties.PENALTIES`; None for none."""
     activation: str = "leaky-relu"
     """Activation of a critic without a certificate: ``leaky-relu`` or ``maxmin``; certified critics use MaxMin."""
 
 
-# The sources of those without a certificate take a hundred thousand steps at rates of 1e-4 and 5e-5; at these, a few hundred show
-# digits.
+# The papers on critics without a certificate take a hundred thousand steps at rates of 1e-4 and 5e-5; at the default rates, digits
+# are visible after a few hundred.
 _CERTIFIED = CriticDefaults(critic_steps=2, critic_learning_rate=0.02, certified=True)
 _PENALTIES = ("gradient-penalty", "gradient-penalty-one-sided", "lipschitz-penalty", "adversarial-lipschitz", "unconstrained")
 CRITICS = {
@@ -52,7 +52,7 @@ class GanSettings:
     critic_steps: int | None = None
     """Steps of the critic for each step of the generator; None for the critic's default."""
     batch_size: int = 64
-    """Real images, and generated ones, in one step."""
+    """Number of real images, and of generated ones, in one step."""
     learning_rate: float | None = None
     """Learning rate of the generator's Adam; None for the critic's default."""
     critic_learning_rate: float | None = None

@@ -33,7 +33,7 @@ STEPS = 4000
 CHECKPOINTS = 10
 """Checkpoints of a training, evenly spread over its budget."""
 COMPARED = 2048
-"""Images of each side that a certified bound is stated for."""
+"""Images of each side between which a certified bound is stated."""
 _SHOWN = 100
 _SHEET_SIDE, _COMPARED_SIDE = 14, 15
 _EVALUATED = 256
@@ -45,9 +45,9 @@ class Checkpoint:
 
     step: int
     fraction: float
-    """Share of the budget that is used up."""
+    """Fraction of the budget that is spent."""
     rate: float
-    """Steps a second since this call began."""
+    """Steps per second since this call began."""
     seconds_left: float
     """Seconds until the budget ends, at that rate."""
     lower: float | None
@@ -102,11 +102,11 @@ def train_gan(
 
     Arguments:
         folder: folder for all files.
-        settings: settings of a new training; a resumed one has its own.
+        settings: settings of a new training; a resumed one keeps its own.
         steps: steps of the generator, including those before a resumption.
-        budget: a length of time instead, from now on.
-        resume: continue the training in ``folder``.
-        changes: settings that the user asked for when resuming; they must be those of the training.
+        budget: training time of this call, instead of ``steps``.
+        resume: continues the training in ``folder``.
+        changes: settings that the user requested when resuming; they must equal those of the training.
         device: device of the training.
         access: permissions for opening the images.
         observer: receives each checkpoint.
@@ -128,7 +128,7 @@ def train_gan(
             settings = saved.settings
         assert settings is not None
         files.check_apart(folder, settings.data)
-        # The rows that ?limit= takes are a random choice of the training, too.
+        # The training's seed also determines the rows that ?limit= chooses.
         images = load_images(settings.data, access, seed=settings.seed)
         game = Game(settings, images, chosen)
         if saved is not None:
@@ -152,7 +152,7 @@ class _Training:
         self._clock, self._began_at = limit.start(), game.steps
         self._due = self._checkpoints_passed() + 1
         self._stepping = False
-        """A step is under way, so that the state is not one between steps."""
+        """Whether a step is in progress, so that the state must not be saved."""
         self._reached = None if saved is None else saved.steps
         """Step of the last checkpoint."""
         self._resumed_at = None if saved is None else saved.steps
@@ -219,7 +219,7 @@ class _Training:
         )
 
     def _lower_bound(self, generator: nn.Module) -> float | None:
-        """Returns the certain bound for some images and equally many generated ones, in the units of the data."""
+        """The certain bound for some images and equally many generated ones, in the units of the data."""
         critic = self._game.critic
         if not critic.certified:
             return None
@@ -275,7 +275,7 @@ def _check_resumable(saved: files.SavedState, folder: Path, limit: Budget, chang
         if name in changes and value != then:
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"{option} {value} differs from the training's {then}; leave it out, or start in another folder")
-    # Without the exported program, a training of these steps was killed before its end.
+    # A training that reached its steps but has no exported program was killed before it could finish.
     complete = saved.steps + (folder / files.EXPORTED).exists()
     if limit.steps is not None and limit.steps < complete:
         raise UsageError(f"-o {folder} has already reached step {saved.steps:,}; ask for more with --steps {2 * saved.steps}")

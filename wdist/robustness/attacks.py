@@ -1,7 +1,7 @@
 r"""Attacks: perturbations of bounded size that change the prediction of a classifier, found by its gradient.
 
-Both lower the margin :math:`y_t - \max_{i \ne t} y_i`, the loss f6 of Carlini and Wagner: unlike the cross-entropy it keeps its
-gradient where the classifier is sure, and margins in the hundreds underflow every softmax.
+Both lower the margin :math:`y_t - \max_{i \ne t} y_i`, the loss f6 of Carlini and Wagner. Unlike the cross-entropy, it keeps its
+gradient where the classifier is confident; margins in the hundreds make every softmax underflow.
 
 References:
     Goodfellow, Shlens & Szegedy (2015), Explaining and harnessing adversarial examples, arXiv:1412.6572 (the fast gradient sign).
@@ -27,18 +27,18 @@ from wdist.robustness.modules import ModuleClassifier
 
 ITERATIONS = 200
 _START = 0.1
-"""Share of eps within which an attack starts, at random."""
+"""Fraction of eps within which an attack starts, at random."""
 _TRAVEL = 2.5
-"""Total length of all steps over eps: enough to cross the ball and turn."""
+"""Total length of all steps divided by eps: enough to cross the ball and turn."""
 _SHORT = 1 - 1e-12
-"""Share of eps that a candidate is held within, so that rounding does not carry it outside."""
+"""Fraction of eps to which candidates are limited, so that rounding does not carry them outside."""
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Maps logits and labels to a value for each sample, shape (n,), that the attack minimises."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ball:
-    """The perturbations that an attack may choose among."""
+    """The perturbations that an attack may choose."""
 
     eps: float
     """Largest size, in the units of the data."""
@@ -53,9 +53,9 @@ class Ball:
             raise UsageError(f"--eps must be finite and not negative, not {self.eps}")
 
     def projected(self, moved: Tensor, x: Tensor) -> Tensor:
-        """The nearest allowed point to each row of ``moved``, which are perturbations of the rows of x.
+        """Brings each row of ``moved``, a perturbation of a row of x, into the ball and then into the box.
 
-        Clipping to the box moves no coordinate away from x, which lies in it, so the result stays within eps.
+        Clipping to the box moves no coordinate away from x, so the result stays within eps.
         """
         delta = moved - x
         if self.metric == LINF:
@@ -68,7 +68,7 @@ class Ball:
         )
 
     def step(self, gradient: Tensor, length: float) -> Tensor:
-        """The step of this length along which a linear function rises fastest."""
+        """The step of a length in which a linear function with this gradient rises most."""
         if self.metric == LINF:
             return length * gradient.sign()
         return length * gradient / self.metric.norm(gradient).clamp(min=1e-30)[:, None]
@@ -98,18 +98,19 @@ def projected_gradient(
 ) -> Tensor:
     """Steps down the gradient of the margin, each projected back to the ball, from random starts near x.
 
-    A sample that is misclassified is attacked no further.
+    A sample is no longer attacked once it is misclassified.
 
     Arguments:
-        function: in the precision and on the device of x.
-        x: shape (n, dim), with labels of shape (n,).
+        function: the classifier, in the precision and on the device of x.
+        x: samples, shape (n, dim).
+        labels: classes, shape (n,).
         ball: the allowed perturbations.
-        generator: of the starts, on the CPU.
-        iterations: of each start.
-        restarts: starts, at least 1.
+        generator: generator of the random starts, on the CPU.
+        iterations: steps from each start.
+        restarts: number of starts, at least 1.
 
     Returns:
-        For each sample the point with the smallest margin that was met, shape (n, dim).
+        For each sample, the point with the smallest margin that was found, shape (n, dim).
     """
     best, least = x.clone(), margin_of(function, x, labels)
     for _ in range(restarts):
@@ -132,7 +133,7 @@ def projected_gradient(
 def perturbed_for_training(
     function: Logits, x: Tensor, labels: Tensor, ball: Ball, *, loss: Loss, iterations: int, generator: torch.Generator
 ) -> Tensor:
-    """Adversarial training samples: each after all iterations down ``loss``, from a random point of the ball."""
+    """Adversarial training samples, each after all iterations down ``loss`` from a random point of the ball around a sample."""
     noise = torch.rand(x.shape, generator=generator).to(x) * 2 - 1
     moved = ball.projected(x + ball.eps * noise, x)
     for _ in range(iterations):
@@ -156,10 +157,10 @@ def _gradient(function: Logits, x: Tensor, labels: Tensor, loss: Loss) -> tuple[
 
 
 def refuted(classifier: FrozenClassifier | ModuleClassifier, x: Tensor, labels: Tensor, candidates: Tensor, ball: Ball) -> Tensor:
-    """Whether candidates prove that the prediction within the ball is not always right, bool, shape (n,).
+    """Whether candidates prove that the prediction is wrong somewhere in the ball, bool, shape (n,).
 
-    In float64, whatever precision found them: each candidate is brought back into the ball around x, and counts if a wrong logit
-    lies above the true one by more than the rounding.
+    This is decided in float64, whatever the precision of the attack: each candidate is projected to the ball around x, and counts
+    if a wrong logit exceeds the true one by more than the rounding.
     """
     exact = Ball(eps=ball.eps * _SHORT, metric=ball.metric, box=ball.box)
     x = x.cpu().double()

@@ -9,18 +9,18 @@ so t stays the prediction if :math:`m_i > K_{ti} \epsilon` for every :math:`i \n
 :math:`\min_i m_i / K_{ti}`.
 
 If every single logit is K-Lipschitz, as in a network from the maximum norm to the maximum norm, then
-:math:`|y_t(x+\delta) - y_t(x)| \le K \epsilon` and the same holds for i, hence :math:`K_{ti} = 2 K`; no smaller factor is true in
-general: y(x) = (x, -x) is 1-Lipschitz, and its margin 2x moves by 2 epsilon. If the whole network is K-Lipschitz between Euclidean
+:math:`|y_t(x+\delta) - y_t(x)| \le K \epsilon` and the same holds for i, hence :math:`K_{ti} = 2 K`; no smaller factor is valid in
+general: y(x) = (x, -x) is 1-Lipschitz, but its margin 2x moves by 2 epsilon. If the whole network is K-Lipschitz between Euclidean
 norms, :math:`|(e_t - e_i)^\top (y(x+\delta) - y(x))| \le \sqrt 2 K \epsilon`, with equality for the identity of the plane. Both
 follow from the last layer: with :math:`y = W h(x) + b` and h L-Lipschitz,
 
 .. math:: K_{ti} = L\, \|w_t - w_i\|_* ,
 
 where :math:`\|\cdot\|_*` is the Euclidean norm if L refers to Euclidean norms, and the l1 norm if L leads to the maximum norm.
-That is never more than :math:`\sqrt 2\, \|W\|_2 L` and :math:`2\, \|W\|_\infty L`, and what is used here.
+That is at most :math:`\sqrt 2\, \|W\|_2 L` or :math:`2\, \|W\|_\infty L`, and is used here.
 
-We depart from the source, which certifies where the margin exceeds :math:`K \epsilon / 2` (section 4.3) or :math:`K \epsilon`
-(figure 9), for K the constant of the logits; neither suffices.
+We depart from Anil et al., who certify a sample if its margin exceeds :math:`K \epsilon / 2` (section 4.3) or :math:`K \epsilon`
+(figure 9), where K is the constant of the logits; neither suffices.
 
 References:
     Tsuzuku, Sato & Sugiyama (2018), Lipschitz-margin training, arXiv:1802.04034, section 4 (the factor sqrt 2).
@@ -45,7 +45,7 @@ from wdist.robustness.modules import ModuleClassifier
 
 _ROOT_2 = math.nextafter(math.sqrt(2), 2)
 _VANISHED = 1e-140
-"""A norm whose squares all underflow is smaller."""
+"""Upper bound for a norm whose squares all underflow."""
 _LEAST = 1e-300
 """Smallest constant, used for classes that the network does not distinguish, so that radii stay finite."""
 
@@ -55,9 +55,9 @@ class MarginConstants:
     """Lipschitz constants of all differences of two logits."""
 
     pairs: Tensor
-    """:math:`K_{ti}`, float64, shape (classes, classes), symmetric; only what is off the diagonal matters."""
+    """:math:`K_{ti}`, float64, shape (classes, classes), symmetric; the diagonal is not used."""
     proof: str
-    """The chain of norms that gives the smaller constants, in words."""
+    """Description of the chain of norms that gives the smaller constants."""
 
     @property
     def largest(self) -> float:
@@ -84,7 +84,7 @@ def margin_constants(classifier: Classifier, metric: GroundMetric) -> MarginCons
 
 
 def _of_layers(classifier: FrozenClassifier, metric: GroundMetric) -> tuple[Tensor, str]:
-    """The smaller of two chains of norms for each pair, and the one with the smaller largest constant."""
+    """The smaller constant of two chains of norms for each pair, and the chain whose largest constant is smaller."""
     body = classifier.layers[:-1]
     euclidean = _euclidean_body(classifier, metric)
     maximum = product_above(1.0, *(layer.maximum(math.inf if i else metric.p).bound for i, layer in enumerate(body)))
@@ -103,7 +103,7 @@ def _euclidean_body(classifier: FrozenClassifier, metric: GroundMetric) -> float
 
 
 def _differences(classifier: FrozenClassifier, q: float) -> Tensor:
-    """Bounds of y_t - y_i behind the layers before the last, which give outputs in the norm dual to the q-norm.
+    """Lipschitz constants of y_t - y_i as functions of the input of the last layer, in the norm dual to the q-norm.
 
     That is the Euclidean norm for q = 2 and the maximum norm for q = 1. Shape (classes, classes).
     """
@@ -113,7 +113,7 @@ def _differences(classifier: FrozenClassifier, q: float) -> Tensor:
         return torch.full((classes, classes), product_above(*whole), dtype=torch.float64)
     W = last.weight
     rows = [torch.linalg.vector_norm(W - row, ord=q, dim=1) for row in W]
-    # Each difference rounds once, and the sum over a row as many times as it has terms.
+    # Each difference rounds once, and the sum over a row once per term.
     return torch.stack(rows) * (1 + gamma(W.shape[1] + 8)) + _VANISHED
 
 
@@ -126,29 +126,29 @@ class Certified:
     """Proved properties of a classifier at some labelled samples."""
 
     correct: Tensor
-    """Whether each prediction is right, bool, shape (n,)."""
+    """Whether each prediction is correct, bool, shape (n,)."""
     radii: Tensor
-    """float64, shape (n,): the prediction is right and constant within every smaller distance; 0 where it is wrong."""
+    """Radii, float64, shape (n,): at every smaller distance, the prediction is correct; 0 for misclassified samples."""
 
     def error(self, eps: float) -> float:
-        """The certified error: the share of samples that are not proved to be classified rightly within ``eps``, an upper bound
-        for the error under every attack of that size."""
+        """The certified error: the fraction of samples not proved to be classified correctly within ``eps``, an upper bound for the
+        error under every attack of that size."""
         return float((self.radii <= eps).double().mean())
 
     @property
     def clean_error(self) -> float:
-        """The share of samples that are misclassified without a perturbation."""
+        """The fraction of samples that are misclassified without a perturbation."""
         return float((~self.correct).double().mean())
 
 
 def certify_classifier(classifier: Classifier, x: Tensor, labels: Tensor, constants: MarginConstants) -> Certified:
     """Certified radii at x, shape (n, dim), with labels of shape (n,), in the metric of ``constants``.
 
-    The radius is a statement about the exact function at exact x; the rounding of the margins is subtracted.
+    Radii are valid for the exact function at exact x, because the rounding of the margins is subtracted.
     """
     evaluated = classifier.evaluate(x)
     found = margins(evaluated.logits, labels)
     proved = (found - evaluated.rounding).clamp(min=0.0) / constants.pairs[labels]
-    # The quotient rounds once; below, so that a radius is never too large.
+    # The quotient rounds once; rounded down, so that a radius is never too large.
     radii = proved.amin(1) * (1 - 4 * gamma(1))
     return Certified(correct=found.amin(1) > 0, radii=radii)

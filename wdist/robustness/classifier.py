@@ -1,4 +1,4 @@
-"""Frozen classifiers: plain float64 layers with one output for each class; the one object that is certified, attacked and saved."""
+"""Frozen classifiers: plain float64 layers with one output per class; the same object is certified, attacked and saved."""
 
 import json
 import math
@@ -21,14 +21,14 @@ from wdist.lipschitz.linalg.rounding import product_above
 
 FORMAT = "wdist-classifier-1"
 _SLAB = 1000
-"""Samples that are evaluated at a time."""
+"""Samples evaluated at a time."""
 Logits: TypeAlias = Callable[[Tensor], Tensor]
 """Maps samples, shape (n, dim), to logits, shape (n, classes), differentiably."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """Logits of a classifier, with a bound for their rounding."""
+    """Logits of a classifier, with a bound for their rounding errors."""
 
     logits: Tensor
     """float64, shape (n, classes), on the CPU."""
@@ -40,18 +40,18 @@ class FrozenClassifier:
     """x -> logits, evaluated in float64; the prediction is the class with the largest logit.
 
     Arguments:
-        layers: in the order of application, the last with one output for each class, two or more.
+        layers: layers in order of application; the last one has an output for each of two or more classes.
         dim: number of coordinates of a sample.
 
     Raises:
-        ValueError: the layers do not follow each other, or give fewer than two classes.
+        ValueError: the sizes of layers do not match, or there are fewer than two classes.
     """
 
     def __init__(self, layers: Sequence[FrozenLayer], *, dim: int) -> None:
         self.layers, self.dim = tuple(layers), dim
         self.classes = reduce(lambda units, layer: layer.check(units), self.layers, dim)
         if self.classes < 2:
-            raise ValueError(f"it has {self.classes} outputs, and a classifier has two or more")
+            raise ValueError(f"it has {self.classes} outputs, but a classifier has at least two")
 
     @cached_property
     def bounds(self) -> tuple[LayerBound, ...]:
@@ -64,7 +64,7 @@ class FrozenClassifier:
         return sum(tensor.numel() for tensor in self.tensors().values())
 
     def evaluate(self, x: Tensor) -> Evaluated:
-        """Logits at x, shape (n, dim), which is taken as exact, with a bound for the rounding of their differences."""
+        """Logits at x, shape (n, dim), with a bound for the rounding of their differences; x is taken as exact."""
         parts = [through(self.layers, self.bounds, part.cpu().double().contiguous(), 0.0) for part in x.split(_SLAB)]
         # |e_t - e_i| <= sqrt 2 ||e||; the difference is at most twice as large as the larger logit, and rounds once.
         worst = max(error + 2 * float(logits.abs().max()) * 2.0**-52 for logits, error in parts)
@@ -72,16 +72,16 @@ class FrozenClassifier:
         return Evaluated(logits=torch.cat([logits for logits, _ in parts]), rounding=rounding)
 
     def layers_on(self, device: torch.device, dtype: torch.dtype = torch.float32) -> list[FrozenLayer]:
-        """The layers on a device and in a precision, for their :meth:`FrozenLayer.forward`."""
+        """The layers on a device and in a precision, whose :meth:`FrozenLayer.forward` can then be called."""
         return [layer.on(device, dtype) for layer in self.layers]
 
     def function(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Logits:
-        """The same function for gradients, on a device and in a precision."""
+        """The classifier as a differentiable function, on a device and in a precision."""
         layers = self.layers_on(device, dtype)
         return lambda x: reduce(lambda h, layer: layer.forward(h), layers, x)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All numbers by name, as they are stored."""
+        """All numbers by name, as they are saved."""
         return stored_layers(self.layers)
 
     def save(self, path: Path) -> None:

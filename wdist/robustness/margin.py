@@ -1,4 +1,4 @@
-r"""Margins of the logit of the true class over the others, and the hinge loss that asks for one.
+r"""Margins of the logit of the true class over the others, and the hinge loss that enlarges them.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, equations 3 and 4.
@@ -19,10 +19,9 @@ def margins(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    r""":math:`y_t - \max_{i \ne t} y_i`, shape (n,): positive where the prediction is right.
+    r""":math:`y_t - \max_{i \ne t} y_i`, shape (n,): positive if the prediction is correct.
 
-    An attack lowers it; below 0 it is the negative of f6 of Carlini and Wagner, which stops there. Equation 3 of the paper is its
-    positive part.
+    An attack lowers it. Its positive part is equation 3 of Anil et al., its negative part the loss f6 of Carlini and Wagner.
     """
     return margins(logits, labels).amin(1)
 

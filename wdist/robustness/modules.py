@@ -1,4 +1,4 @@
-"""Classifiers that are any torch module: certified by the proved Lipschitz bound of its graph."""
+"""Any torch module as a classifier, certified by the proved Lipschitz bound of its graph."""
 
 import copy
 import math
@@ -19,7 +19,7 @@ from wdist.robustness.classifier import Evaluated, Logits
 
 _SLAB = 100
 _ALLOWANCE = 1e-9
-"""Share of the largest logit that is allowed for the rounding of a module, whose float64 operations are not known in detail."""
+"""Allowance for the rounding of a module, as a fraction of its largest logit: its float64 operations are not known in detail."""
 _FEW = 12
 """Most classes whose pairs are each bounded on their own."""
 
@@ -35,12 +35,12 @@ _PROOFS = {
 class ModuleClassifier:
     """A torch module with one logit for each class, in float64.
 
-    Its certificates hold for exact arithmetic; evaluation is taken to be right to a billionth of the largest logit.
+    Its certificates hold for exact arithmetic; evaluation is assumed to be accurate to a billionth of the largest logit.
 
     Arguments:
-        module: from a batch of samples to logits.
-        shape: of one sample.
-        what: names it in errors.
+        module: maps a batch of samples to logits.
+        shape: shape of one sample.
+        what: name of the module in errors.
 
     Raises:
         SourceError: the module cannot be traced for this shape, or contains an operation without a known Lipschitz bound.
@@ -61,7 +61,7 @@ class ModuleClassifier:
         return Evaluated(logits=logits, rounding=_ALLOWANCE * float(logits.abs().max()))
 
     def function(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Logits:
-        """The same function for gradients, on a device and in a precision."""
+        """The classifier as a differentiable function, on a device and in a precision."""
         module = copy.deepcopy(self._module).to(device, dtype)
         return lambda x: module(x.reshape(-1, *self.shape)).flatten(1)
 
@@ -83,10 +83,10 @@ class ModuleClassifier:
 
 
 def module_classifier(module: nn.Module, event_shape: Sequence[int], *, what: str = "network") -> ModuleClassifier:
-    """A module as a classifier of samples of this shape: as they are, as one channel, or flattened, whichever it accepts.
+    """A module as a classifier of samples of this shape, passed as they are, as one channel, or flattened, whichever it accepts.
 
     Raises:
-        SourceError: it accepts none of them, or contains an operation without a known Lipschitz bound.
+        SourceError: the module accepts none of these, or contains an operation without a known Lipschitz bound.
     """
     shapes = [tuple(event_shape), *([(1, *event_shape)] if len(event_shape) == 2 else []), (math.prod(event_shape),)]
     for shape in dict.fromkeys(shapes):

@@ -1,4 +1,4 @@
-"""``robust``: the error of a classifier without perturbations, under the best attack found, and at most under any attack."""
+"""``robust``: the error of a classifier without perturbations, under the best attack found, and a bound under every attack."""
 
 import math
 import time
@@ -32,7 +32,7 @@ from wdist.training.observer import Observer, Silent, Stage
 
 NORMS = {"l2": L2, "linf": LINF}
 _SLAB = 500
-"""Samples that are attacked at a time."""
+"""Samples attacked at a time."""
 _CURVE, _REACH = 40, 2.0
 """Points of the curve of certified errors, and its largest eps as a multiple of the requested one."""
 
@@ -44,7 +44,7 @@ class RobustOptions:
     eps: float
     """Largest size of a perturbation, in the units of the data."""
     norm: str = "l2"
-    """Measures perturbations: ``l2`` or ``linf``."""
+    """Norm of perturbations: ``l2`` or ``linf``."""
     minimum: float | None = None
     """Required accuracy under every perturbation; None for no verdict."""
     iterations: int = ITERATIONS
@@ -92,7 +92,7 @@ class Robustness(Plottable):
     misclassified: int
     """Samples that are misclassified without a perturbation."""
     misled: int
-    """Those, and samples for which a misclassified perturbation of at most ``eps`` is known."""
+    """Misclassified samples, and samples for which a misclassified perturbation of at most ``eps`` is known."""
     uncertified: int
     """Samples that are not proved to be classified correctly within ``eps``."""
     lipschitz_bound: float
@@ -100,7 +100,7 @@ class Robustness(Plottable):
     proof: str
     """The chain of norms that proves it."""
     median_radius: float
-    """Median of the certified radii, 0 where a sample is misclassified."""
+    """Median of the certified radii, which are 0 for misclassified samples."""
     curve: tuple[CurvePoint, ...]
     iterations: int
     restarts: int
@@ -110,33 +110,33 @@ class Robustness(Plottable):
     seed: int
     seconds: float
     interrupted: bool = False
-    """The attack was cut short; all numbers hold nevertheless."""
+    """Whether the attack was cut short; all numbers hold nevertheless."""
     environment: Environment
     warnings: tuple[str, ...] = ()
 
     @property
     def clean_error(self) -> float:
-        """Share of the samples that are misclassified without a perturbation."""
+        """Fraction of samples misclassified without a perturbation."""
         return self.misclassified / self.count
 
     @property
     def attacked_error(self) -> float:
-        """Share misclassified under the perturbations found: a lower bound for the error under the worst ones."""
+        """Fraction misclassified under the perturbations found: a lower bound for the error under the worst perturbations."""
         return self.misled / self.count
 
     @property
     def certified_error(self) -> float:
-        """Share not proved to be classified correctly: an upper bound for the error under the worst perturbations."""
+        """Fraction not proved to be classified correctly: an upper bound for the error under the worst perturbations."""
         return self.uncertified / self.count
 
     @property
     def certified_accuracy(self) -> float:
-        """Share proved to be classified correctly within ``eps``."""
+        """Fraction proved to be classified correctly within ``eps``."""
         return (self.count - self.uncertified) / self.count
 
     @property
     def attacked_accuracy(self) -> float:
-        """Share classified correctly under the perturbations found."""
+        """Fraction classified correctly under the perturbations found."""
         return (self.count - self.misled) / self.count
 
     @property
@@ -156,11 +156,11 @@ class Robustness(Plottable):
         asked, certified = f"{exactly(100 * self.minimum)} %", f"{at_least(100 * (self.count - self.uncertified) / self.count)} %"
         attacked = f"{at_most(100 * (self.count - self.misled) / self.count)} %"
         if self.answer is Answer.PASS:
-            return f"the accuracy is at least {certified} under every perturbation of that size; {asked} is asked for"
+            return f"the accuracy is at least {certified} under every perturbation of that size; {asked} is required"
         if self.answer is Answer.FAIL:
             under = "under the perturbations that the attack found" if self.iterations else "without any perturbation"
-            return f"the accuracy is at most {attacked} {under}; {asked} is asked for"
-        return f"the accuracy under the worst perturbations lies between {certified} and {attacked}; {asked} is asked for"
+            return f"the accuracy is at most {attacked} {under}; {asked} is required"
+        return f"the accuracy under the worst perturbations lies between {certified} and {attacked}; {asked} is required"
 
     @property
     def exit_status(self) -> ExitStatus:
@@ -174,8 +174,8 @@ def run_robust(model: Any, data: Any, labels: Any, *, options: RobustOptions, ob
     Arguments:
         model: the address of a saved classifier or of any network (``weights.pt?factory=module:Class``), a
             :class:`FrozenClassifier`, one in training, which is frozen, or any torch module from samples to logits.
-        data, labels: as :func:`wdist.data.labels.read_labelled` takes them.
-        options: of the run.
+        data, labels: samples and classes, as for :func:`wdist.data.labels.read_labelled`.
+        options: options of the run.
         observer: receives progress events.
 
     Raises:
@@ -220,9 +220,9 @@ def open_classifier(model: Any, event_shape: tuple[int, ...], access: Access) ->
     """A classifier of samples of a shape, and its name.
 
     Raises:
-        SourceError: the file holds none, or a network whose Lipschitz constant is not bounded.
+        SourceError: the file holds no classifier, or a network without a known Lipschitz bound.
         TrustRequired: the file holds code, and ``access`` does not trust it.
-        UsageError: it is of another type.
+        UsageError: ``model`` has another type.
     """
     if isinstance(model, FrozenClassifier):
         return model, "<classifier>"
@@ -239,7 +239,7 @@ def open_classifier(model: Any, event_shape: tuple[int, ...], access: Access) ->
         return load_classifier(address.path), str(model)
     if not holds_model(address):
         raise SourceError(
-            f"{model} is not a saved classifier; give a .safetensors file, with ?factory=module:Class if not of wdist"
+            f"{model} is not a saved classifier; give a .safetensors file, with ?factory=module:Class if wdist did not write it"
         )
     found = open_module(address, access)
     return module_classifier(found.module, found.shape or event_shape, what=address.bare), str(model)
@@ -248,13 +248,13 @@ def open_classifier(model: Any, event_shape: tuple[int, ...], access: Access) ->
 def _check_fit(classifier: Classifier, samples: LabelledSamples) -> None:
     if samples.x.shape[1] != classifier.dim:
         raise SourceError(
-            f"{samples.info.address} has {samples.x.shape[1]} coordinates a sample, but the classifier takes {classifier.dim}; "
+            f"{samples.info.address} has {samples.x.shape[1]} coordinates per sample, but the classifier takes {classifier.dim}; "
             "give the data that it was trained for"
         )
     largest = int(samples.labels.max())
     if largest >= classifier.classes or int(samples.labels.min()) < 0:
         raise SourceError(
-            f"{samples.info.address} has a label {largest}, but the classifier has {classifier.classes} classes, from 0 on; "
+            f"{samples.info.address} has the label {largest}, but the classifier has {classifier.classes} classes, counted from 0; "
             "number the classes as in its training"
         )
 

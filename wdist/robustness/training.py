@@ -51,12 +51,12 @@ class NetworkSettings:
     """Units of the hidden layers."""
     activation: str = "maxmin"
     constraint: str = "bjorck"
-    """A name of :data:`wdist.lipschitz.constraints.CONSTRAINTS`; ``parseval`` is a regulariser here, and bounds nothing."""
+    """A name in :data:`wdist.lipschitz.constraints.CONSTRAINTS`; ``parseval`` is only a regulariser here, which bounds nothing."""
     options: ConstraintOptions = field(default_factory=ConstraintOptions)
     lipschitz: float = 1.0
-    """K: a factor on the logits, which is their Lipschitz constant where every layer has norm 1."""
+    """K: a factor on the logits, which is their Lipschitz constant if every layer has norm 1."""
     dropout: float = 0.0
-    """Share of the hidden activations that are set to 0 in training."""
+    """Fraction of the hidden activations that are set to 0 in training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +66,9 @@ class LossSettings:
     kappa: float | None = None
     """Margin of the hinge loss; None for the cross-entropy."""
     weight_decay: float = 0.0
-    """Added to the loss: this times half the sum of squares of all weight matrices."""
+    """Factor of half the sum of squares of all weight matrices, which is added to the loss."""
     jacobian: float = 0.0
-    """Added to the loss: this times the largest singular value of the Jacobian (appendix F, algorithm 2)."""
+    """Factor of the largest singular value of the Jacobian (appendix F, algorithm 2), which is added to the loss."""
     adversary: Adversary | None = None
     steps: int = 3000
     batch_size: int = 256
@@ -81,10 +81,10 @@ class ClassifierNetwork(DenseCritic):
     """Fully connected layers with an activation between them, one output for each class, times a factor.
 
     Arguments:
-        dim: coordinates of a sample.
-        classes: outputs.
-        settings: of the network.
-        generator: of the initial weights, on the CPU.
+        dim: number of coordinates of a sample.
+        classes: number of outputs.
+        settings: settings of the network.
+        generator: generator of the initial weights, on the CPU.
 
     Raises:
         UsageError: the groups of the activation do not divide the units of a layer.
@@ -102,8 +102,8 @@ class ClassifierNetwork(DenseCritic):
         super().__init__(layers, function)
         self.scale, self.dropout = settings.lipschitz, nn.Dropout(settings.dropout)
         if settings.constraint in ("none", "linf"):
-            # Rows of l1 norm 1 start spread over all inputs, too: from the rows of critics, which lie on few entries, many units
-            # look at one pixel of the border, and margins stay smaller.
+            # Rows of l1 norm 1 also start spread over all inputs: if they started like those of critics, with few nonzero entries,
+            # many units would see one pixel of the border, and margins would stay smaller.
             start_as_usual(self.linear, generator)
             self.constrain_()
 
@@ -114,7 +114,7 @@ class ClassifierNetwork(DenseCritic):
         return self.scale * last(x)
 
     def frozen(self) -> FrozenClassifier:
-        """The classifier as plain float64 weights that meet the constraint to the last digits, the factor in the last of them."""
+        """The classifier as plain float64 weights that meet the constraint to the last digits; the last layer holds the factor."""
         layers: list[FrozenLayer] = []
         for position, layer in enumerate(self.linear):
             if position:
@@ -126,7 +126,7 @@ class ClassifierNetwork(DenseCritic):
 
 @torch.no_grad()
 def start_as_usual(layers: Sequence[LipschitzLinear], generator: torch.Generator) -> None:
-    """Sets weights and biases uniformly within one over the root of a layer's inputs, as torch's own linear layers start."""
+    """Draws weights and biases uniformly, at most 1 / sqrt(inputs of the layer) in magnitude, like torch's own linear layers."""
     for layer in layers:
         bound = layer.inputs**-0.5
         for parameter in (layer.weight, layer.bias):
@@ -134,7 +134,7 @@ def start_as_usual(layers: Sequence[LipschitzLinear], generator: torch.Generator
 
 
 def _plain(layer: LipschitzLinear) -> Tensor:
-    """The weight of the frozen classifier; under a regulariser, that of training, so that the function stays the same."""
+    """The weight for the frozen classifier; with a regulariser, the trained weight itself, so that the function stays the same."""
     return layer.exact_weight if isinstance(layer, ParsevalLinear) else layer.plain_weight()
 
 
@@ -150,10 +150,10 @@ def train_classifier(
     """Trains a fully connected classifier on all samples of ``data``, whose labels are 0, 1, ..., and freezes it.
 
     Arguments:
-        data: in memory.
+        data: samples and labels, in memory.
         network, loss: settings.
-        seed: of the weights, minibatches and attacks.
-        device: to train on; None for the CPU.
+        seed: seed of the weights, minibatches and attacks.
+        device: device for training; None for the CPU.
         after_step: called with the number of steps done, and the network.
 
     Raises:
@@ -172,9 +172,9 @@ def fit_(
     """Trains a network on its own device, and leaves it in evaluation mode.
 
     Arguments:
-        network: a module that is :class:`wdist.training.minimisation.Constrained`, from samples to logits.
+        network: a module from samples to logits that is :class:`wdist.training.minimisation.Constrained`.
         data, settings: as in :func:`train_classifier`.
-        seed: of the minibatches, dropout and attacks.
+        seed: seed of the minibatches, dropout and attacks.
         after_step: called with the number of steps done.
 
     Raises:
@@ -201,7 +201,7 @@ def fit_(
             optimizers=optimizers,
             steps=settings.steps,
             after_step=after_step,
-            # Whoever watches the steps needs all of them.
+            # A caller that watches the steps has to see all of them, so this training is not resumed.
             name=f"training of a classifier, seed {seed}" if after_step is None else None,
         )
     network.eval()
@@ -241,7 +241,7 @@ class _Objective:
         return hinge_loss(logits, labels, kappa=self.settings.kappa)
 
     def _attacked(self, x: Tensor, labels: Tensor, adversary: Adversary) -> Tensor:
-        loss = _rightness if self.settings.kappa is None else margin
+        loss = _negative_cross_entropy if self.settings.kappa is None else margin
         self.network.eval()
         moved = perturbed_for_training(
             self.network, x, labels, adversary.ball, loss=loss, iterations=adversary.iterations, generator=self._generator
@@ -250,7 +250,7 @@ class _Objective:
         return moved
 
 
-def _rightness(logits: Tensor, labels: Tensor) -> Tensor:
+def _negative_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """The negative cross-entropy of each sample, which an adversary lowers."""
     return -nn.functional.cross_entropy(logits, labels, reduction="none")
 
