@@ -14,6 +14,7 @@ from wdist.bounds.confidence import (
     holm,
     lower_confidence_bound,
     resolve,
+    share_upper,
     student_upper,
     welch,
 )
@@ -54,6 +55,12 @@ def test_student_is_wrong_as_often_as_it_states_for_normal_values(n):
     draws = np.random.default_rng(1).normal(size=(4000, n))
     wrong = sum(student_upper(values, 0.1) < 0 for values in draws)
     assert abs(wrong - 400) < 4 * (4000 * 0.1 * 0.9) ** 0.5
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 13), (1, 13), (12, 13), (13, 13), (40, 1000)])
+def test_a_share_agrees_with_scipy(count, n):
+    reference = stats.binomtest(count, n, alternative="less").proportion_ci(0.95, method="exact").high
+    assert share_upper(count, n, 0.05) == pytest.approx(reference, rel=1e-12)
 
 
 def test_student_bounds_equal_values_by_themselves():

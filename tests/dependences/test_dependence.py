@@ -99,6 +99,15 @@ def test_the_upper_bound_is_at_most_about_the_mean_distance_of_one_side():
     assert "mean distance between two values of columns" in found.to_dict()["population"]["upper_method"].replace("--", "")
 
 
+def test_no_dependence_is_ruled_out_by_few_pairs_that_agree():
+    """Few or none of the held-out pairs differ in a flag that is rare, however much depends on it."""
+    flag = np.arange(100) < 4
+    frame = pd.DataFrame({"x": flag, "y": flag + 0.5 * np.random.default_rng(0).normal(size=100)})
+    for seed in range(12):
+        found = wdist.dependence(frame, columns="x", critic="mean-difference", scale="none", seed=seed, progress=False)
+        assert found.population.upper > 2 * 0.04 * 0.96
+
+
 def test_rows_with_missing_values_and_columns_that_are_not_named_play_no_part():
     frame = pd.DataFrame(circle(np.random.default_rng(0), 300)).assign(name=[f"row {i}" for i in range(300)], empty=np.nan)
     frame.loc[:20, "x"] = np.nan

@@ -41,6 +41,17 @@ def student_upper(values: np.ndarray, alpha: float) -> float:
     return mean_contrast([[values]], [1]).upper(alpha)
 
 
+def share_upper(count: int, n: int, alpha: float) -> float:
+    """An upper confidence bound for a probability, from ``count`` of ``n`` independent trials; valid at every number of them.
+
+    References:
+        Clopper & Pearson (1934), The use of confidence or fiducial limits illustrated in the case of the binomial.
+    """
+    from scipy.special import betaincinv  # imported late, because it takes a quarter of a second
+
+    return 1.0 if count == n else float(betaincinv(count + 1, n - count, 1 - alpha))
+
+
 def empirical_bernstein(a: np.ndarray, b: np.ndarray, alpha: float, ranges: tuple[float, float]) -> float:
     r"""Empirical Bernstein: valid for every sample size, for at least two values of each side in intervals of known length.
 

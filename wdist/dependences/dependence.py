@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wdist.bounds.confidence import student_upper
+from wdist.bounds.confidence import share_upper, student_upper
 from wdist.bounds.dual import evaluate
 from wdist.checkpoints.checkpoint import now
 from wdist.data.access import Access
@@ -279,17 +279,25 @@ def _by_transport(
 def _by_distance(sides: Sequence[np.ndarray], made: Recombination, options: EstimateOptions) -> tuple[float, str]:
     """An upper confidence bound for the mean distance between two values of x or of y, whichever is smaller in training rows.
 
-    Replacing either one in each sample by that of an independent sample turns the joint distribution into the product.
+    Replacing either one in each sample by that of an independent sample turns the joint distribution into the product. Where most
+    values are equal, few pairs may hold none that differ: the bound is at least that for the share of pairs that differ, times
+    their mean distance in the table.
     """
     metric, seen = ground_metric(options.metric), np.setdiff1d(np.arange(len(sides[0])), made.held_out)
-    rows = np.random.default_rng([options.seed, 13]).permutation(made.held_out)
+    random = np.random.default_rng([options.seed, 13])
+    rows, everything = random.permutation(made.held_out), random.permutation(len(sides[0]))
 
-    def distances(side: np.ndarray, own: np.ndarray) -> np.ndarray:
-        first, second = own[: len(own) // 2 * 2].reshape(2, -1)
+    def distances(side: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return metric.norm(torch.from_numpy(side[first] - side[second])).numpy()
 
-    side = int(np.argmin([distances(each, seen).mean() for each in sides]))
-    return student_upper(distances(sides[side], rows), _error(options)), BY_DISTANCE.format(("--columns", "--with")[side])
+    def halves(own: np.ndarray) -> np.ndarray:
+        return own[: len(own) // 2 * 2].reshape(2, -1)
+
+    chosen = int(np.argmin([distances(side, *halves(seen)).mean() for side in sides]))
+    side, alpha = sides[chosen], _error(options)
+    found, spread = distances(side, *halves(rows)), distances(side, everything, np.roll(everything, 1))
+    different = share_upper(int(np.count_nonzero(found)), len(found), alpha) * float(spread[spread > 0].mean())
+    return max(student_upper(found, alpha), different), BY_DISTANCE.format(("--columns", "--with")[chosen])
 
 
 def _values(estimate: Estimate, sides: Sequence[np.ndarray]) -> Any:
