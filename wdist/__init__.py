@@ -1,7 +1,7 @@
 """Certified bounds for the Wasserstein-1 distance between two sample sets.
 
-``wdist.estimate(x, y)`` takes tensors, arrays or addresses. The names below are imported when they are first used, so that
-``import wdist`` costs nothing and ``wdist --help`` answers at once.
+``wdist.estimate(x, y)`` takes tensors, arrays or addresses. The names below are imported on first use, so that ``import wdist``
+costs nothing and ``wdist --help`` answers at once.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> int:
-    """Runs the command line; Ctrl-C while it is still being imported is reported like any other."""
+    """Runs the command line; Ctrl-C during its import is reported like any other."""
     try:
         from wdist.cli.main import main as command_line
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Arguments as users write them: checked against their annotations, with a sentence that names the argument."""
+"""Checks arguments as users write them against type annotations; errors name the argument."""
 
 import math
 import re
@@ -20,7 +20,7 @@ def check_fields(instance: object) -> None:
     """Checks the plain fields of a frozen dataclass, and turns numpy's numbers into Python's.
 
     Raises:
-        UsageError: a field does not have the type that its annotation says.
+        UsageError: a field does not have the type of its annotation.
     """
     owner: Any = type(instance)
     for name, kinds in _kinds(owner).items():
@@ -29,10 +29,10 @@ def check_fields(instance: object) -> None:
 
 
 def accepted(name: str, value: Any, *kinds: Any) -> Any:
-    """The value as one of some types, of which ``None`` may be one; a number that is whole may stand for an integer.
+    """The value as one of some types, among which may be ``None``; numpy's numbers become Python's, and integers serve as floats.
 
     Raises:
-        UsageError: it is none of them; the sentence names the argument.
+        UsageError: the value has none of these types; the message names the argument.
     """
     if value is None and None in kinds:
         return None
@@ -50,10 +50,10 @@ def accepted(name: str, value: Any, *kinds: Any) -> Any:
 
 
 def read_shard(words: str | None) -> tuple[int, int]:
-    """Number of a shard, from 0 on, and how many there are.
+    """Number of a shard, starting from 0, and the number of shards.
 
     Raises:
-        UsageError: the words are not such a pair, or torchrun divides the work already.
+        UsageError: the text is not of the form ``1/3``, or torchrun already divides the work.
     """
     match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", words or "1/1")
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
@@ -64,7 +64,7 @@ def read_shard(words: str | None) -> tuple[int, int]:
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it: short, and by its type if it is not plain."""
+    """A value as text for a message: shortened, and only its type unless it is plain."""
     if value is None or isinstance(value, (*_PLAIN, list, tuple, dict)):
         text = repr(value)
         return text if len(text) <= 60 else f"{text[:57]}..."
@@ -84,7 +84,7 @@ def _words(kind: Any) -> str:
 
 @cache
 def _kinds(owner: type) -> dict[str, tuple[Any, ...]]:
-    """Types of the fields whose annotations are made of plain types and classes alone."""
+    """Types of the fields whose annotations consist only of plain types and classes."""
     hints, found = get_type_hints(owner), {}
     for field in fields(owner):
         hint = hints[field.name]

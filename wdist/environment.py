@@ -47,7 +47,7 @@ def environment(device: torch.device) -> Environment:
 
 
 def package_version() -> str:
-    """Version of the installed package; ``unknown`` when it runs from a folder that was never installed."""
+    """Version of the installed package; ``unknown`` if it was never installed."""
     # Imported here: it takes longer than everything else that `import wdist` does.
     from importlib.metadata import PackageNotFoundError, version
 
@@ -65,7 +65,7 @@ def versions() -> str:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Returns the device called ``name``; ``auto`` is the GPU where there is one.
+    """Returns the device called ``name``; ``auto`` is the GPU if there is one, otherwise the CPU.
 
     Raises:
         DeviceError: this machine has no such device.
@@ -89,12 +89,12 @@ def choose_device(name: str = "auto") -> torch.device:
             f"--device {name} was requested, but this machine has {torch.cuda.device_count()} GPUs; use --device cuda:0"
         )
     if world_size() > 1 and device.type == "cuda":
-        raise DeviceError(f"--device {name} is one GPU for {world_size()} processes; write --device cuda, and each has its own")
+        raise DeviceError(f"--device {name} is one GPU for {world_size()} processes; write --device cuda to give each its own")
     return device
 
 
 def _gpu_of_its_own() -> torch.device:
-    """The GPU of this process of a job.
+    """The GPU for this process of a job.
 
     Raises:
         DeviceError: there are more processes than GPUs, or torch lacks NCCL.
@@ -108,6 +108,6 @@ def _gpu_of_its_own() -> torch.device:
             f"(--nproc-per-node {torch.cuda.device_count()}), or write --device cpu"
         )
     if not distributed.is_nccl_available():
-        raise DeviceError("this torch lacks NCCL, by which GPUs exchange gradients; install another build, or write --device cpu")
+        raise DeviceError("this torch lacks NCCL, which GPUs exchange gradients with; install another build, or use --device cpu")
     torch.cuda.set_device(local_rank())
     return torch.device("cuda", local_rank())

@@ -1,4 +1,4 @@
-"""Errors in sentences that end with the way out, and the exit status of each."""
+"""Errors as sentences that end with a remedy, and the exit status of each."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,9 +21,9 @@ class ExitStatus(IntEnum):
 
 
 class WdistError(Exception):
-    """Base of every error that the user can fix: one sentence, ending with the way out.
+    """Base of all errors that the user can fix; the message is a sentence that ends with a remedy.
 
-    Raised with options (``--folds``), which its text turns into keyword arguments (``folds``) unless a command runs.
+    Messages name options (``--folds``); unless a command runs, ``str`` turns them into keyword arguments (``folds``).
     """
 
     exit_status: ExitStatus = ExitStatus.BAD_INPUT
@@ -37,7 +37,7 @@ class UsageError(WdistError):
 
 
 class SourceError(WdistError):
-    """A source that cannot be read, or whose content has no distances."""
+    """A source that cannot be read, or whose content cannot be compared."""
 
 
 class TrustRequired(SourceError):
@@ -65,12 +65,12 @@ class CertificateError(WdistError):
 
 
 class ContradictionError(Exception):
-    """Proved bounds that exclude each other: an error in wdist, never the user's, so that no result is shown."""
+    """Proved bounds that exclude each other: an error in wdist, never the user's, so no result is shown."""
 
 
 @contextmanager
 def explained(explain: Callable[[Exception], WdistError]) -> Iterator[None]:
-    """Turns whatever a library raises over a file or an option into a sentence; lack of memory is the fault of neither."""
+    """Turns any exception that a library raises because of a file or an option into a sentence, except lack of memory."""
     try:
         yield
     except WdistError:
@@ -82,7 +82,7 @@ def explained(explain: Callable[[Exception], WdistError]) -> Iterator[None]:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """True if an error says that memory could not be allocated, on the CPU, on a GPU or for a thread."""
+    """Whether an error means that memory could not be allocated, on the CPU, on a GPU or for a thread."""
     words = str(error).lower()
     phrases = ("out of memory", "allocate memory", "memory allocation", "can't start new thread")
     return isinstance(error, MemoryError) or any(phrase in words for phrase in phrases)

@@ -1,4 +1,4 @@
-"""Files: inputs, which must not change while they are read, and outputs, checked beforehand and written whole or not at all."""
+"""Files: inputs must not change while they are read; outputs are checked in advance and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 PROOF_SUFFIX = ".safetensors"
 
 _RACY_SECONDS = 2.0
-"""Longest tick of the clocks of file systems."""
+"""Coarsest resolution of file-system timestamps."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _HELD = {errno.EACCES, errno.EAGAIN}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
-"""A file system without locks; there, nothing is taken for abandoned."""
+"""Errors of a file system without locks; there, no file counts as abandoned."""
 _TEMPORARY = (".wdist-", ".part")
-"""Prefix and suffix of files that are being written; one that nobody has locked was left by a process that was killed."""
+"""Prefix and suffix of files being written; one that is not locked was left by a process that was killed."""
 _LOCK_NAME = ".wdist-lock"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileVersion:
-    """A file as it was at one moment, distinguished from later versions by its identity, size and time of modification."""
+    """A file at one moment, distinguished from later versions by its identity, size and modification time."""
 
     path: Path
     name: str
@@ -51,12 +51,12 @@ class FileVersion:
 
     @classmethod
     def of(cls, path: Path, name: str | None = None) -> FileVersion:
-        """The present version of a file."""
+        """The current version of a file."""
         return cls(path=path, name=name or str(path), mark=_mark(path))
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Reads some or all of the file; SourceError if it has changed before or changes meanwhile."""
+        """Context for reading some or all of the file; SourceError if it has changed before or changes meanwhile."""
         self.check()  # first, because reading past the new end of a mapped file would end the process
         try:
             yield
@@ -66,12 +66,12 @@ class FileVersion:
         self.check()
 
     def identity(self) -> str | None:
-        """The file and its version as text; None if it has changed since, or so lately that another change may leave its times."""
+        """The file and its version as text; None if it has changed, or so recently that another change might keep the times."""
         try:
             found = self.path.stat()
         except OSError:
             return None
-        # The time of change too: that of modification can be set back.
+        # The change time as well, because the modification time can be set back.
         if _mark(self.path) != self.mark or time.time() - max(found.st_mtime, found.st_ctime) < _RACY_SECONDS:
             return None
         return f"{self.path.resolve()} {found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
@@ -83,7 +83,7 @@ class FileVersion:
 
 
 def _mark(path: Path) -> int:
-    """Zero if there is no file."""
+    """Number that identifies the version of a file; 0 if there is no file."""
     try:
         found = path.stat()
     except OSError:
@@ -92,7 +92,7 @@ def _mark(path: Path) -> int:
 
 
 def identity_of(versions: Iterable[FileVersion]) -> str | None:
-    """A digest of all files and their versions; None if one of them has none."""
+    """A digest of all files and their versions; None if one of them has no identity."""
     digest = hashlib.sha256()
     for version in versions:
         if (found := version.identity()) is None:
@@ -106,7 +106,7 @@ _watched: dict[tuple[int, int], bool] = {}
 
 
 def watch_for_reading(paths: Collection[Path]) -> None:
-    """Lets :func:`was_read` tell from now on if one of these files is opened for reading by whatever Python code."""
+    """Lets :func:`was_read` tell from now on whether any Python code opens one of these files for reading."""
     _watched.clear()
     # A device such as /dev/null, which other code reads for reasons of its own, is not overwritten.
     _watched.update({_identity(path): False for path in paths if path.is_file()})
@@ -115,7 +115,7 @@ def watch_for_reading(paths: Collection[Path]) -> None:
 
 
 def was_read(path: Path) -> bool:
-    """True if a watched file was opened for reading, or is code that was imported."""
+    """Whether a watched file was opened for reading, or is imported code."""
     if not path.exists():
         return False
     code = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
@@ -146,7 +146,7 @@ def read_safetensors(path: Path, *, whole: bool = True) -> tuple[dict[str, str],
     """Metadata and tensors of a ``.safetensors`` file; no tensors unless ``whole``.
 
     Raises:
-        SafetensorError, OSError: it cannot be read.
+        SafetensorError, OSError: the file cannot be read.
     """
     from safetensors import safe_open  # imported late, because it imports torch
 
@@ -156,18 +156,18 @@ def read_safetensors(path: Path, *, whole: bool = True) -> tuple[dict[str, str],
 
 
 def check_writable(path: Path, *, option: str, suffixes: Collection[str] = ()) -> None:
-    """Makes sure, before anything is computed for it, that a file can be written.
+    """Checks that a file can be written, before anything is computed for it.
 
     Arguments:
-        path: of the file; it may exist, and will then be replaced.
-        option: that named it, for the message, for example ``--plot``.
-        suffixes: those that are supported, each with its dot; empty if any is.
+        path: of the file; an existing file will be replaced.
+        option: that named the file, for the message, for example ``--plot``.
+        suffixes: supported suffixes with their dots; empty if any suffix is supported.
 
     Raises:
-        OutputError: the directory is missing or closed to us, the path is a directory or read-only, or its suffix is not supported.
+        OutputError: the directory is missing or not writable, the path is a directory or read-only, or its suffix is not supported.
     """
     if str(path) == "-":
-        raise OutputError(f"{option} - would make a file of that name; name another file (--json prints the document)")
+        raise OutputError(f"{option} - would create a file of that name; name another file (--json prints the document)")
     if suffixes and path.suffix.lower() not in suffixes:
         raise OutputError(f"{option} {path}: the name must end in {' or '.join(', '.join(suffixes).rsplit(', ', 1))}")
     if path.is_dir():
@@ -181,7 +181,7 @@ def check_writable(path: Path, *, option: str, suffixes: Collection[str] = ()) -
     if _is_special(path):
         return
     try:
-        # Only an attempt tells: permission bits know nothing of read-only mounts, quotas and access lists.
+        # Only an attempt can tell: permission bits do not reflect read-only mounts, quotas and access lists.
         with _temporary(directory):
             pass
     except OSError as error:
@@ -191,12 +191,12 @@ def check_writable(path: Path, *, option: str, suffixes: Collection[str] = ()) -
 
 
 def atomic_write(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all: into a new file beside it, flushed to the disk, which then takes its name.
+    """Writes a file whole or not at all, via a new file in the same directory that is flushed to disk and then renamed.
 
-    A symbolic link keeps pointing where it did; devices and pipes are written to directly.
+    The target of a symbolic link is replaced, not the link; devices and pipes are written to directly.
 
     Raises:
-        OutputError: nothing was written; a file that stood there before is unharmed.
+        OutputError: nothing was written; an existing file is unharmed.
     """
     target = path.resolve()
     try:
@@ -211,14 +211,14 @@ def atomic_write(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def written_whole(path: Path, *, unless: Callable[[], bool] | None = None) -> Iterator[IO[bytes]]:
-    """A new file that takes the name of a regular file at the end of the context, or disappears if the context fails.
+    """A new file that gets its final name at the end of the context, or is removed if the context fails.
 
     Arguments:
-        path: of the file; it may exist, and will then be replaced.
-        unless: asked at the end if a file has this name; True leaves that file in place, unharmed and with its times.
+        path: of the file; an existing regular file will be replaced.
+        unless: called at the end if the file exists; True leaves that file in place, unharmed and with its timestamps.
 
     Raises:
-        OutputError: it cannot be written; a file that stood there before is unharmed.
+        OutputError: the file cannot be written; an existing file is unharmed.
     """
     target = path.resolve()
     try:
@@ -234,10 +234,10 @@ def written_whole(path: Path, *, unless: Callable[[], bool] | None = None) -> It
 
 
 def check_folder(folder: Path, *, option: str) -> None:
-    """Creates a folder if there is none, and makes sure that files can be written into it.
+    """Creates a folder if it does not exist, and checks that files can be written into it.
 
     Raises:
-        OutputError: that is impossible.
+        OutputError: the folder cannot be created or written to.
     """
     with _made(folder, option), _temporary(folder):
         pass
@@ -245,7 +245,7 @@ def check_folder(folder: Path, *, option: str) -> None:
 
 @contextlib.contextmanager
 def _made(folder: Path, option: str) -> Iterator[None]:
-    """Creates a folder if there is none, and writes into it."""
+    """Creates a folder if it does not exist; errors while writing into it become an OutputError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
@@ -256,9 +256,9 @@ def _made(folder: Path, option: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked(folder: Path, *, option: str) -> Iterator[None]:
-    """Keeps a folder to this process while the context lasts; the system releases it even if the process is killed.
+    """Reserves a folder for this process within the context; the system releases it even if the process is killed.
 
-    Creates the folder, and removes it again if nothing was put into it.
+    Creates the folder if needed, and then removes it again if it stays empty.
 
     Raises:
         OutputError: another process holds the folder, or it cannot be created or written to.
@@ -281,14 +281,14 @@ def locked(folder: Path, *, option: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _temporary(directory: Path) -> Iterator[IO[bytes]]:
-    """A new file, removed in the end unless it was renamed; first removes those that killed processes left in the directory."""
+    """A new file, removed in the end unless it was renamed; first removes files that killed processes left in the directory."""
     _remove_abandoned(directory)
     prefix, suffix = _TEMPORARY
     while True:
         with tempfile.NamedTemporaryFile(prefix=prefix, suffix=suffix, dir=directory, delete=False) as file:
             try:
                 if not _held(file):
-                    continue  # taken for abandoned in the moment before it was locked
+                    continue  # another process removed it as abandoned before it was locked
                 yield file
             finally:
                 Path(file.name).unlink(missing_ok=True)
@@ -296,7 +296,7 @@ def _temporary(directory: Path) -> Iterator[IO[bytes]]:
 
 
 def _linked(name: str, target: Path) -> bool:
-    """Gives a file a second name in one step; False if something has that name, or the file system knows no second names."""
+    """Gives a file a second name atomically; False if the name exists, or the file system does not support hard links."""
     try:
         os.link(name, target)
     except OSError:
@@ -309,7 +309,7 @@ def _remove_abandoned(directory: Path) -> None:
     for path in directory.glob(f"{prefix}*{suffix}"):
         if path.is_symlink() or not path.is_file():
             continue
-        # What cannot be removed, or is not ours, does no harm. Neither created nor opened for reading, which others watch.
+        # A file that cannot be removed does no harm. Opened neither for creation nor for reading, which is watched.
         with contextlib.suppress(OSError), open(os.open(path, os.O_WRONLY), "wb") as file:
             if _lock(file):
                 path.unlink()
@@ -327,7 +327,7 @@ def _locked_file(path: Path) -> IO[bytes] | None:
 
 
 def _held(file: IO[bytes]) -> bool:
-    """Locks a file, and tells if it is ours and still has its name."""
+    """Locks a file, and tells whether this process holds the lock and the file still has its name."""
     try:
         if not _lock(file):
             return False
@@ -338,7 +338,7 @@ def _held(file: IO[bytes]) -> bool:
 
 
 def _lock(file: IO[bytes]) -> bool:
-    """Locks a file until it is closed or the process ends, however it ends; False if another process has locked it."""
+    """Locks a file until it is closed or the process ends in any way; False if another process has locked it."""
     try:
         if sys.platform == "win32":
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -352,7 +352,7 @@ def _lock(file: IO[bytes]) -> bool:
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:
-    """The sentence for an error of the operating system while a file was written."""
+    """The error for an operating system error while writing a file."""
     if error.errno in _FULL:
         return OutputError(f"{path} was not written, because the disk is full; free some space or name a file on another disk")
     return OutputError(f"{path} was not written ({_reason(error)}); name another file")
@@ -366,7 +366,7 @@ def _is_special(path: Path) -> bool:
 
 
 def _mode(target: Path) -> int:
-    """Permission bits of the file that is replaced, else those that a new file gets."""
+    """Permission bits of the file to be replaced, or else those of a new file."""
     if target.exists():
         return stat.S_IMODE(target.stat().st_mode)
     mask = os.umask(0)

@@ -1,4 +1,4 @@
-"""Ground metrics: the norm of the difference of two samples, for three norms."""
+"""Ground metrics: the distance between two samples as a norm of their difference, for three norms."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class GroundMetric:
 
     @property
     def dual(self) -> float:
-        """q with 1/p + 1/q = 1: a function with gradient g everywhere has the Lipschitz constant ||g||_q in this metric."""
+        """q with 1/p + 1/q = 1: a linear function with gradient g has Lipschitz constant ||g||_q in this metric."""
         return {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}[self.p]
 
     def diameter(self, low: float, high: float, dim: int) -> float:
-        """Diameter of the box [low, high]^dim; a 1-Lipschitz function has no larger range there."""
+        """Diameter of the box [low, high]^dim, which bounds the range of a 1-Lipschitz function on it."""
         return (high - low) * self.of_ones(dim)
 
     def of_ones(self, dim: int) -> float:
@@ -57,7 +57,7 @@ METRICS = {metric.name: metric for metric in (L2, L1, LINF)}
 
 
 def ground_metric(name: str) -> GroundMetric:
-    """Returns the metric of a name.
+    """Returns the metric with this name.
 
     Raises:
         UsageError: the name is unknown.

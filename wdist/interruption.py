@@ -12,15 +12,15 @@ from wdist.distributed.processes import processes
 
 T = TypeVar("T")
 _ECHO = 0.1
-"""Seconds in which a signal that comes again is the same one: ``timeout`` sends it to a process, and then to its group."""
+"""Seconds within which a repeated signal counts as the same one: ``timeout`` signals a process, and then its process group."""
 
 
 class Terminated(BaseException):
-    """SIGTERM, where the run can be resumed: unlike Ctrl-C, it ends the run without a result."""
+    """SIGTERM to a run that can be resumed; unlike Ctrl-C, it ends the run without a result."""
 
 
 class Interruption:
-    """Remembers that the user asked to stop, so that what is proved by then is kept.
+    """Remembers that the user asked to stop, so that everything proved so far is kept.
 
     Work that can hand out a partial result runs its parts through :meth:`attempt`, all with one object; nothing else catches
     ``KeyboardInterrupt``. The command line turns SIGTERM into the same exception.
@@ -30,9 +30,9 @@ class Interruption:
         self.requested = False
 
     def attempt(self, work: Callable[[], T]) -> T | None:
-        """Runs ``work`` unless a stop was requested before; returns None if it was skipped or cut short.
+        """Runs ``work`` unless a stop was requested earlier; returns None if it was skipped or cut short.
 
-        Processes that share the work agree on this before and after it.
+        Processes that share the work agree before and after it on whether a stop was requested.
         """
         self.requested = processes().stops(self.requested)
         if self.requested:
@@ -46,19 +46,19 @@ class Interruption:
         return result
 
     def completed(self, work: Callable[[], T]) -> T:
-        """Runs short work to its end, from its start once more if a stop is requested meanwhile: what was found rests on it."""
+        """Runs short work that earlier results depend on to its end; if a stop is requested meanwhile, restarts it."""
         result = self.attempt(work)
         return work() if result is None else result
 
 
 class _Signals:
-    """Tells a signal that comes a second time from one that is sent twice at once."""
+    """Distinguishes a second signal from one that is sent twice at once."""
 
     def __init__(self) -> None:
         self._last: dict[int, float] = {}
 
     def heard_before(self, number: int) -> bool:
-        """Whether the signal that has just come is the last one again."""
+        """Whether the signal that has just arrived is a repetition of the last one."""
         now = time.monotonic()
         if now - self._last.get(number, -_ECHO) < _ECHO:
             return True
@@ -68,7 +68,7 @@ class _Signals:
 
 @contextmanager
 def signals_as_ctrl_c() -> Iterator[None]:
-    """Handles SIGTERM like Ctrl-C, so that a time limit keeps what is proved, and a signal that is sent twice at once as one."""
+    """Handles SIGTERM like Ctrl-C, so that a time limit keeps everything proved, and a signal sent twice at once as one."""
     signals = _Signals()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -76,7 +76,7 @@ def signals_as_ctrl_c() -> Iterator[None]:
             raise KeyboardInterrupt
 
     ours = (signal.SIGTERM, *([signal.SIGINT] if signal.getsignal(signal.SIGINT) is signal.default_int_handler else []))
-    in_main_thread = threading.current_thread() is threading.main_thread()  # which alone receives signals
+    in_main_thread = threading.current_thread() is threading.main_thread()  # only the main thread receives signals
     before = {number: signal.signal(number, interrupt) for number in ours if in_main_thread}
     try:
         yield
@@ -89,9 +89,9 @@ def signals_as_ctrl_c() -> Iterator[None]:
 def deferred_interrupts() -> Iterator[None]:
     """Lets a block finish before Ctrl-C or SIGTERM interrupts it; a second signal interrupts at once.
 
-    For work whose state is whole only at its end, such as a training step or a file. Only signals that already have a Python
-    handler are deferred, and only in the main thread, which alone receives them. The handler of a deferred signal is called at the
-    end of the block.
+    This is for work whose state is consistent only at its end, such as a training step or a file. Only signals that already have a
+    Python handler are deferred, and only in the main thread, which alone receives them. The handler of a deferred signal is called
+    at the end of the block.
 
     Raises:
         KeyboardInterrupt: a handler raised it.

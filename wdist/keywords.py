@@ -1,6 +1,6 @@
-"""How messages name options: ``--drop-nonfinite`` while a command runs, ``drop_nonfinite=True`` in Python.
+"""Names of options in messages: ``--drop-nonfinite`` while a command runs, ``drop_nonfinite=True`` in Python.
 
-Options of addresses, such as ``?without=id``, stay as they are but for samples that were passed as values, which have none.
+Options of addresses, such as ``?without=id``, stay as they are, except for samples passed as values, which have no address.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ RENAMED = {
     "with": "with_",
     "witness": "witnesses",
 }
-"""Options whose keyword is not their name with underscores."""
+"""Options whose keyword differs from the option's name with underscores."""
 _WORDS = "samples|population|detected|block|reference|cpu|l1|l2|linf|welch|drop|level|std|[A-Z]+"
-"""Values that messages show behind an option, besides numbers; capitals stand for one."""
+"""Values that messages show after an option, besides numbers; capitals are placeholders."""
 _OPTION = re.compile(rf"(?<![\w-])--([a-z][a-z-]*[a-z])(?: (\d[\w./]*|{_WORDS})(?!\w))?")
 _VALUES = re.compile(r"<(tensor|array|frame|dataset)( \w+)?>")
-"""Names of samples that were passed as values."""
+"""Names of samples passed as values."""
 _OF_VALUES = (
     (re.compile(r" with \?without=.*?(?=, or |;|$)"), ""),
     (re.compile(r"by position with \?names=no"), "by position as arrays"),
     (re.compile(r" with \?columns="), ""),
 )
-"""Options of addresses in messages, and what stands for them where samples were passed as values."""
+"""Options of addresses in messages, and their replacements for samples passed as values."""
 _command_runs = False
 
 
 @contextmanager
 def command_line() -> Iterator[None]:
-    """Lets errors name options as the command line does, for as long as a command runs."""
+    """Lets errors name options as the command line does while a command runs."""
     global _command_runs
     before, _command_runs = _command_runs, True
     try:
@@ -49,16 +49,16 @@ def command_line() -> Iterator[None]:
 
 
 def for_caller(text: str) -> str:
-    """A message, written with options, in the words of the caller: unchanged for a command, with keywords in Python."""
+    """A message that names options, as the caller knows them: unchanged for a command, with keyword arguments in Python."""
     return text if _command_runs else in_python(text)
 
 
 def in_python(text: str, *, of_values: bool = False) -> str:
-    """The text with keyword arguments in the place of options, and ``name=value`` where an option has a value.
+    """Replaces options in a text by keyword arguments, with ``name=value`` if an option has a value.
 
     Arguments:
         text: a message.
-        of_values: whether it is about samples that were passed as values; by default, where it says so.
+        of_values: whether it is about samples passed as values; if not, the names in the text decide.
     """
     text = _OPTION.sub(_keyword, text)
     if of_values or _VALUES.search(text):

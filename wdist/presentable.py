@@ -1,7 +1,7 @@
-"""Results that show themselves: as text, in a notebook and as a document.
+"""Results that present themselves: as text, in a notebook and as a document.
 
-How a result is shown is the business of :mod:`wdist.report`. That room is found by its name on first use, so that no result
-knows it, and ``import wdist`` waits neither for rich nor for matplotlib.
+:mod:`wdist.report` implements the presentation. It is imported by name on first use, so that results do not depend on it and
+``import wdist`` does not wait for rich or matplotlib.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Presentable:
         return _shown("line", self)
 
     def _repr_html_(self) -> str:
-        """The report, with its figure, if it has one, for notebooks."""
+        """The report for notebooks, with its figure if it has one."""
         return _shown("html", self)
 
     def summary(self) -> str:

@@ -143,28 +143,28 @@ def test_the_clock_stands_still_between_runs(keep, monkeypatch):
 def test_other_data_are_refused(keep):
     with keep():
         current().confirm("samples", {"A": "1", "B": "2"})
-    with pytest.raises(SourceError, match="B holds other samples than the run in"), keep(resume=True):
+    with pytest.raises(SourceError, match="B holds other samples than those that the run in"), keep(resume=True):
         current().confirm("samples", {"A": "1", "B": "3"})
 
 
 REFUSED = {
     "nothing there": ({"resume": True}, None, UsageError, "holds no run to resume; leave out resume=True"),
-    "a run there": ({}, {}, OutputError, "already holds a run; go on with resume=True"),
+    "a run there": ({}, {}, OutputError, "already holds a run; continue it with resume=True"),
     "other command": ({"resume": True, "command": "compare"}, {}, UsageError, "a run of wdist estimate, not of wdist compare"),
     "other settings": (
         {"resume": True, "settings": {**SETTINGS, "steps": 11}},
         {},
         UsageError,
-        "a run with steps 10, and this is one with steps 11",
+        "a run with steps 10, but this one has steps 11",
     ),
     "new settings": (
         {"resume": True, "settings": {**SETTINGS, "budget": "1m"}},
         {},
         UsageError,
-        "a run with no budget, and this is one with budget 1m",
+        "a run with no budget, but this one has budget 1m",
     ),
-    "other version": ({"resume": True}, {"wdist": "0.0.1"}, UsageError, "a run of wdist 0.0.1, and this is wdist"),
-    "other torch": ({"resume": True}, {"torch": "1.0"}, UsageError, "a run of torch 1.0, and this is torch"),
+    "other version": ({"resume": True}, {"wdist": "0.0.1"}, UsageError, "a run of wdist 0.0.1, but this is wdist"),
+    "other torch": ({"resume": True}, {"torch": "1.0"}, UsageError, "a run of torch 1.0, but this is torch"),
     "damaged": ({"resume": True}, b"{", SourceError, "is not a readable part of a checkpoint"),
 }
 
@@ -221,7 +221,7 @@ def test_a_full_disk_is_told_once_and_the_last_good_state_stays(keep, monkeypatc
             current().confirm(name, {})
         monkeypatch.setattr(module, "atomic_write", written)
     assert len(told) == 1
-    assert told[0].startswith("the run goes on, but its state was not saved")
+    assert told[0].startswith("the run continues, but its state was not saved")
     with keep(resume=True):
         assert all(current().part(name).result is not None for name in "abc"), "they are saved once there is room"
 
@@ -273,7 +273,7 @@ def test_files_name_nothing_but_dataclasses_of_wdist(tree):
 
 
 def test_what_cannot_be_kept_is_our_mistake():
-    with pytest.raises(TypeError, match="object cannot be kept"):
+    with pytest.raises(TypeError, match="object cannot be saved"):
         packed(object(), [])
 
 

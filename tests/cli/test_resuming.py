@@ -152,10 +152,10 @@ def test_ctrl_c_prints_what_is_proved_and_the_run_can_be_resumed(wdist, monkeypa
 def test_other_samples_and_options_are_refused(wdist):
     words = (*COMMANDS["estimate"], *SMALL, "--checkpoint", "run")
     assert wdist(*words).status == 0
-    assert wdist(*words).error.endswith("already holds a run; go on with --resume, or name another folder")
-    assert "with seed 0, and this is one with seed 1" in wdist(*words, "--resume", "--seed", 1).error
+    assert wdist(*words).error.endswith("already holds a run; continue it with --resume, or name another folder")
+    assert "with seed 0, but this one has seed 1" in wdist(*words, "--resume", "--seed", 1).error
     np.save("b.npy", np.load("c.npy"))
-    assert wdist(*words, "--resume").error.startswith("B holds other samples than the run in run began with")
+    assert wdist(*words, "--resume").error.startswith("B holds other samples than those that the run in run began with")
     assert "--checkpoint none holds no run" in wdist(*words[:-1], "none", "--resume").error
 
 

@@ -108,7 +108,7 @@ def an_error_of_one_task_is_raised_everywhere():
 
 def a_difference_is_found_everywhere():
     check_same("samples", "alike")
-    with pytest.raises(ProcessesError, match="process 1 of this job has other samples than process 0"):
+    with pytest.raises(ProcessesError, match="process 1 of this job has different samples from process 0"):
         check_same("samples", processes().rank)
 
 

@@ -54,8 +54,8 @@ def test_a_command_that_processes_do_not_share_runs_once():
     [
         ("bug", "process 1 of this job: internal error (ZeroDivisionError: a bug on one process)"),
         ("killed", "ended"),
-        ("data", "process 1 of this job has other samples than process 0"),
-        ("versions", "process 0 and process 1 of this job run other versions (wdist 0.1.0, torch"),
+        ("data", "process 1 of this job has different samples from process 0"),
+        ("versions", "process 0 and process 1 of this job run different versions (wdist 0.1.0, torch"),
     ],
 )
 def test_a_fault_of_one_process_ends_all_with_one_sentence(fault, sentence, sets, tmp_path):

@@ -1,11 +1,11 @@
-"""Checkpoints: the finished parts of a long run, in a folder, from which it continues after it was stopped or killed.
+"""Checkpoints: the finished parts of a long run, saved in a folder, from which the run can resume after it is stopped or killed.
 
-A run is a sequence of parts: trainings, transport problems, rows of a study. Finished parts leave their results; of the part under
-way, its state is saved every minute and when a signal ends the run. A resumed run goes through the same sequence: what is finished
-is read instead of done, the part under way goes on, and everything between the parts is done again. Results are weights, plans and
-dual variables, never bounds: each bound is proved again, so that no file can make one wrong.
+A run is a sequence of parts: trainings, transport problems, rows of a study. Each finished part saves its result; the state of the
+part under way is saved every minute and when a signal ends the run. A resumed run goes through the same sequence: results of
+finished parts are read, the part under way continues, and everything between the parts is done again. Results are weights, plans
+and dual variables, never bounds: each bound is proved again, so no file can make a bound wrong.
 
-Code that can be resumed asks :func:`current` for its parts; without a checkpoint they are kept nowhere and cost nothing.
+Code that can be resumed gets its parts from :func:`current`; without a checkpoint, these save nothing and cost nothing.
 """
 
 import time
@@ -18,57 +18,57 @@ T = TypeVar("T")
 
 
 class Part:
-    """One part of a run that is kept nowhere."""
+    """One part of a run without a checkpoint."""
 
     result: Any = None
     """Result that :meth:`finish` saved in an earlier run; None if the part was not finished."""
 
     def step(self) -> AbstractContextManager[None]:
-        """Surrounds a step that must be done as a whole; between steps, the state may be saved."""
+        """Context of a step that must be completed as a whole; between steps, the state may be saved."""
         return nullcontext()
 
     def run(self, work: Callable[[], T]) -> T:
-        """Does the work, in steps, from the restored state on; saves the state if a signal ends it."""
+        """Does the work, in steps, from the restored state; saves the state if a signal ends it."""
         return work()
 
     def finish(self, result: Any) -> None:
-        """Keeps the result, not None, which a resumed run reads instead of doing the work."""
+        """Saves the result, not None, which a resumed run reads instead of doing the work."""
 
 
 class Checkpoint:
-    """No checkpoint: the twin of :class:`~wdist.checkpoints.folder.FolderCheckpoint` that keeps nothing."""
+    """No checkpoint: the twin of :class:`~wdist.checkpoints.folder.FolderCheckpoint` that saves nothing."""
 
     active = False
-    """Whether anything is kept."""
+    """Whether anything is saved."""
     resumed = False
-    """Whether this run goes on with an earlier one."""
+    """Whether this run continues an earlier one."""
 
     def now(self) -> float:
-        """Seconds on the clock of the run, which stands still while no process works on it."""
+        """Seconds on the clock of the run, which stops while no process works on it."""
         return time.perf_counter()
 
     def part(self, name: str, moving: Sequence[Any] = (), *, shared: Sequence[Any] = ()) -> Part:
-        """The next part; restores what an earlier run left of it.
+        """The next part; restores what an earlier run saved of it.
 
         Arguments:
-            name: what it is; if another part stood here in the earlier run, nothing of that is used.
-            moving: objects that change in the course of the part, as :func:`~wdist.checkpoints.state.state_of` describes them.
-            shared: those of them that later parts go on with, such as the streams that samples are drawn from.
+            name: describes the part; if the earlier run had a different part here, nothing of that is used.
+            moving: objects that change during the part, with a state that :func:`~wdist.checkpoints.state.state_of` can read.
+            shared: those of them that later parts continue to use, such as the streams that samples are drawn from.
         """
         return Part()
 
     def rows(self, name: str, work: Callable[[], Iterator[T]], *, complete: Callable[[], bool] = lambda: True) -> Iterator[T]:
-        """Rows of values that are measured together: those of an earlier run, or else those of ``work``.
+        """Rows of values that are measured together: from an earlier run, or else from ``work``.
 
-        They are kept at the end of ``work`` if they are ``complete`` then; what it does may have parts itself.
+        They are saved when ``work`` ends if they are ``complete`` then; ``work`` may have parts of its own.
         """
         return work()
 
     def confirm(self, what: str, digests: Mapping[str, str]) -> None:
-        """Makes sure that a resumed run has the same data.
+        """Checks that a resumed run has the same data.
 
         Raises:
-            SourceError: a digest is another than in the earlier run.
+            SourceError: a digest differs from that of the earlier run.
         """
 
 
@@ -77,18 +77,18 @@ _current: ContextVar[Checkpoint] = ContextVar("checkpoint", default=NONE)
 
 
 def current() -> Checkpoint:
-    """The checkpoint of the run that is under way."""
+    """The checkpoint of the run under way."""
     return _current.get()
 
 
 def now() -> float:
-    """Seconds on the clock of the run that is under way."""
+    """Seconds on the clock of the run under way."""
     return current().now()
 
 
 @contextmanager
 def under_way(checkpoint: Checkpoint) -> Iterator[None]:
-    """Makes a checkpoint the one of the run within the context."""
+    """Makes a checkpoint the current one within the context."""
     token = _current.set(checkpoint)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Checkpoints in a folder: finished parts in numbered files, the part under way in one that is written again and again."""
+"""Checkpoints in a folder: finished parts are in numbered files, the part under way is in one file that is rewritten repeatedly."""
 
 import contextlib
 import json
@@ -27,12 +27,12 @@ _LIVE, _FINISHED = "live.safetensors", "parts-{:06d}.safetensors"
 SECONDS = 60.0
 """Longest time between two saves."""
 Key = tuple[int, ...]
-"""Position of a part in the sequence; within a part that has parts, behind its own."""
+"""Position of a part in the sequence; for a part within another one, appended to the position of that one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Record:
-    """One part in a file, whose tensors are read when they are asked for."""
+    """One part in a file, whose tensors are read on demand."""
 
     name: str
     seconds: float
@@ -50,7 +50,7 @@ class _Record:
 
 @dataclass(frozen=True, kw_only=True)
 class _Finished:
-    """A part as it will be written to a file, in memory of its own."""
+    """A part to be written to a file, with its own copy of the data."""
 
     name: str
     seconds: float
@@ -62,10 +62,10 @@ class FolderCheckpoint(Checkpoint):
     """A checkpoint in a folder.
 
     Arguments:
-        folder: holds the files.
-        manifest: says what run this is, for the first of them.
-        resumed: whether what it holds is used.
-        warn: called with a sentence if the state cannot be saved; the run goes on.
+        folder: contains the files.
+        manifest: content of the first file, which identifies the run.
+        resumed: whether the content of the folder is used.
+        warn: called with a sentence if the state cannot be saved; the run continues.
     """
 
     active = True
@@ -119,14 +119,15 @@ class FolderCheckpoint(Checkpoint):
         for side, digest in digests.items():
             if part.result.get(side) != digest:
                 raise SourceError(
-                    f"{side} holds other samples than the run in {self._folder} began with; give those, or name another folder"
+                    f"{side} holds other samples than those that the run in {self._folder} began with; give the same samples, or "
+                    f"name another folder"
                 )
 
     def save(self, *, empty: bool = False) -> None:
-        """Saves all finished parts that are not in a file yet; a failure is reported once, and saving is tried again later.
+        """Saves all finished parts that are not in a file yet; a failure is reported once, and saving is retried later.
 
         Arguments:
-            empty: whether to make a run that has finished nothing one that can be resumed.
+            empty: whether to save a run without finished parts, too, so that it can be resumed.
         """
         self._saved = time.perf_counter()
         if not (self._pending or (empty and self._manifest is not None)):
@@ -141,7 +142,7 @@ class FolderCheckpoint(Checkpoint):
                 del self._kept[old]
 
     def save_live(self, key: Key, part: _Finished) -> None:
-        """Saves the state of the part under way, behind all that was finished before it."""
+        """Saves the state of the part under way, after all parts that were finished before it."""
         self.save()
         if not self._pending:
             self._written(self._folder / _LIVE, {key: part})
@@ -152,10 +153,10 @@ class FolderCheckpoint(Checkpoint):
         return time.perf_counter() - self._saved >= SECONDS
 
     def found(self, key: Key, name: str) -> _Record | None:
-        """Record of the part that an earlier run finished here under this name; drops later records if it was another."""
+        """Record of the part that an earlier run finished here under this name; if there is none, drops all later records."""
         record = self._found.get(key)
         there = record is not None and record.name == name
-        # Processes do together what not all of them have.
+        # If one process does not have the part, all of them do it together.
         if all(processes().gathered("finished parts", there)) and record is not None:
             self._continue_at(record.seconds)
             return record
@@ -165,13 +166,13 @@ class FolderCheckpoint(Checkpoint):
     def begun(self, key: Key, name: str) -> _Record | None:
         """Record of the part that an earlier run had begun here under this name."""
         record = self._live.pop(key, None)
-        if record is None or record.name != name or processes().size > 1:  # they did not save it after the same step
+        if record is None or record.name != name or processes().size > 1:  # processes may not have saved it after the same step
             return None
         self._continue_at(record.seconds)
         return record
 
     def finish(self, key: Key, part: _Finished) -> None:
-        """Records a finished part; what it consisted of need not be kept."""
+        """Records a finished part, and drops the records of its own parts."""
         self._pending = {other: each for other, each in self._pending.items() if other[: len(key)] != key} | {key: part}
         self._kept = {path: {other for other in keys if other[: len(key)] != key} for path, keys in self._kept.items()}
         if self.due:
@@ -182,7 +183,7 @@ class FolderCheckpoint(Checkpoint):
         return tuple(self._scopes)
 
     def _continue_at(self, seconds: float) -> None:
-        """Sets the clock forward to where the earlier run was."""
+        """Sets the clock forward to the time of the earlier run."""
         self._origin -= max(0.0, seconds - self.now())
 
     def _read(self, path: Path, records: dict[Key, _Record]) -> None:
@@ -193,12 +194,12 @@ class FolderCheckpoint(Checkpoint):
             for number, each in enumerate(json.loads(metadata["parts"])):
                 key = tuple(map(int, each["key"]))
                 for other in [other for other in records if other > key]:
-                    del records[other]  # recorded before: by a run that went another way, or parts of this part
+                    del records[other]  # recorded earlier: by a run that took another path, or as parts of this part
                 facts = {name: each[name] for name in ("name", "seconds", "tree", "count")}
                 records[key] = _Record(**facts, path=path, prefix=str(number))
 
     def _written(self, path: Path, parts: Mapping[Key, _Finished]) -> bool:
-        """Whether a file could be written; the one that stood there before is unharmed otherwise."""
+        """Writes a file; returns False on failure, which leaves the previous file unharmed."""
         tensors: dict[str, Tensor] = {}
         listed = []
         for number, (key, part) in enumerate(parts.items()):
@@ -212,7 +213,7 @@ class FolderCheckpoint(Checkpoint):
             atomic_write(path, save(tensors, metadata={"format": FORMAT, "parts": json.dumps(listed)}))
         except OutputError as error:
             if not self._warned:
-                self._warn(f"the run goes on, but its state was not saved: {error}")
+                self._warn(f"the run continues, but its state was not saved: {error}")
             self._warned = True
             return False
         return True
@@ -226,7 +227,7 @@ class _FolderPart(Part):
         self._whole = True
 
     def restore_(self) -> None:
-        """Takes up the parts that an earlier run left, as far as they fit."""
+        """Restores the result or the state that an earlier run saved for this part, if any."""
         record = self._checkpoint.found(self._key, self._name)
         if record is not None:
             value = record.value()
@@ -275,23 +276,23 @@ def kept(
     settings: Mapping[str, Any],
     warn: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Checkpoint]:
-    """Keeps the state of the work within the context in a folder, or continues the work that the folder holds.
+    """Keeps the state of the work within the context in a folder, or continues the work saved there.
 
     Arguments:
-        folder: of this run alone; None for no checkpoint.
-        resume: whether it holds an earlier run of the same command and settings, which is continued.
+        folder: used by this run only; None for no checkpoint.
+        resume: whether to continue an earlier run of the same command and settings.
         command: name of the command.
-        settings: whatever the digits depend on besides the data, as :func:`~wdist.checkpoints.manifest.settings_of` writes it.
+        settings: everything that the digits depend on besides the data, from :func:`~wdist.checkpoints.manifest.settings_of`.
         warn: called with a sentence if the state cannot be saved.
 
     Raises:
-        UsageError: there is nothing to resume, or it is a run of another command, version or settings.
-        OutputError: the folder cannot be written to, is in use, or holds an earlier run that is not to be resumed.
-        SourceError: a file of it is damaged.
+        UsageError: there is nothing to resume, or the run has another command, version or settings.
+        OutputError: the folder cannot be written to, is in use, or holds an earlier run and ``resume`` is not given.
+        SourceError: a file in it is damaged.
     """
     if folder is None:
         if resume:
-            raise UsageError("--resume goes on with a run in a folder; name the folder with --checkpoint")
+            raise UsageError("--resume continues a run in a folder; name the folder with --checkpoint")
         yield NONE
         return
     if folder.exists() and not folder.is_dir():
@@ -303,7 +304,7 @@ def kept(
         if resume:
             check_same_run(folder, manifest)
         elif (folder / MANIFEST).exists():
-            raise OutputError(f"--checkpoint {folder} already holds a run; go on with --resume, or name another folder")
+            raise OutputError(f"--checkpoint {folder} already holds a run; continue it with --resume, or name another folder")
         checkpoint = FolderCheckpoint(folder, manifest, resumed=resume, warn=warn)
         empty = True
         try:

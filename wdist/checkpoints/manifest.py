@@ -1,4 +1,4 @@
-"""The first file of a checkpoint, which says what run it holds."""
+"""The first file of a checkpoint, which identifies its run."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,16 +19,16 @@ _VERSIONS = ("wdist", "torch", "format")
 
 
 def manifest_of(command: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of the file."""
+    """Content of the manifest file."""
     versions = {"wdist": package_version(), "torch": torch.__version__, "format": FORMAT}
     return {**versions, "command": command, "settings": dict(settings)}
 
 
 def check_same_run(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Makes sure that the run in a folder is the one that is resumed.
+    """Checks that the run in a folder is the one to resume.
 
     Raises:
-        UsageError: it is a run of another command, version or settings.
+        UsageError: the run has another command, version or settings.
         SourceError: the file is damaged.
     """
     with readable(folder / MANIFEST):
@@ -41,20 +41,20 @@ def check_same_run(folder: Path, manifest: Mapping[str, Any]) -> None:
     for name, version in versions.items():
         if version != manifest[name]:
             raise UsageError(
-                f"--checkpoint {folder} holds a run of {name} {version}, and this is {name} {manifest[name]}; "
-                f"go on with that version, or start again in another folder"
+                f"--checkpoint {folder} holds a run of {name} {version}, but this is {name} {manifest[name]}; "
+                f"continue with that version, or start again in another folder"
             )
     given = json.loads(json.dumps(manifest["settings"]))
     for name in sorted({*settings, *given}):
         if settings.get(name) != given.get(name):
             was, this = (_shown(name, each.get(name)) for each in (settings, given))
             raise UsageError(
-                f"--checkpoint {folder} holds a run with {was}, and this is one with {this}; give the same, or another folder"
+                f"--checkpoint {folder} holds a run with {was}, but this one has {this}; give the same, or name another folder"
             )
 
 
 def settings_of(options: Any, prefix: str = "") -> dict[str, Any]:
-    """The fields of a dataclass, those of its own dataclasses among them, as texts and numbers by their names."""
+    """The fields of a dataclass and of dataclasses within it, as texts and numbers by name."""
     found: dict[str, Any] = {}
     for each in fields(options):
         value = getattr(options, each.name)
@@ -67,7 +67,7 @@ def settings_of(options: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """A text that is the same in every process."""
+    """A text for a value, the same in every process."""
     return value.__qualname__ if callable(value) and hasattr(value, "__qualname__") else str(value)
 
 

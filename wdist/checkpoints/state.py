@@ -1,7 +1,7 @@
 """State of objects at work: everything that a new object needs to continue where another one stopped.
 
-A class lists the attributes that change in ``resumable``; modules of torch have their ``state_dict``, generators of random numbers
-their state, and functions that of what they close over.
+A class lists its changing attributes in ``resumable``. The state of a torch module is its ``state_dict``, that of a random number
+generator its own state, and that of a function the state of the objects that it closes over.
 """
 
 from inspect import getclosurevars
@@ -31,10 +31,10 @@ def state_of(item: Any) -> Any:
 
 
 def restored(item: Any, state: Any) -> Any:
-    """The object with that state: the same one where it has an identity, otherwise a new one.
+    """Gives an object a saved state; returns the same object if it has an identity, otherwise a new one.
 
     Raises:
-        KeyError, TypeError, ValueError, RuntimeError: it is the state of another kind of object.
+        KeyError, TypeError, ValueError, RuntimeError: the state belongs to another kind of object.
     """
     if isinstance(item, nn.Module):
         item.load_state_dict(state)
@@ -57,7 +57,7 @@ def restored(item: Any, state: Any) -> Any:
 
 
 def _restore_dict_(item: dict[Any, Any], state: dict[str, Any] | list[Any]) -> None:
-    """Keys that are not texts, such as parameters, are identified by their order."""
+    """Restores a dict in place; keys that are not texts, such as parameters, are identified by their order."""
     values = state if isinstance(state, dict) else dict(zip(item, state, strict=True))
     for key in [key for key in item if key not in values]:
         del item[key]
@@ -66,5 +66,5 @@ def _restore_dict_(item: dict[Any, Any], state: dict[str, Any] | list[Any]) -> N
 
 
 def _changes(item: Any) -> bool:
-    """Whether an object has an identity and a state of its own."""
+    """Whether an object has an identity and its own state."""
     return isinstance(item, nn.Module | torch.Generator | dict | FunctionType) or hasattr(item, "resumable")

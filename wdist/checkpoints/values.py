@@ -1,4 +1,4 @@
-"""Values as JSON and tensors: numbers, texts, tensors, arrays, containers of them, and dataclasses of wdist. Nothing runs code."""
+"""Values as JSON and tensors: numbers, texts, tensors, arrays, containers of these, and dataclasses of wdist. Nothing runs code."""
 
 import json
 from dataclasses import fields, is_dataclass
@@ -13,10 +13,10 @@ _PACKAGE = "wdist."
 
 
 def packed(value: Any, tensors: list[Tensor]) -> Any:
-    """Writes a value as JSON, and appends its tensors, on the CPU and in memory of their own.
+    """Converts a value to JSON, and appends copies of its tensors on the CPU to ``tensors``.
 
     Raises:
-        TypeError: it holds something else.
+        TypeError: the value contains an unsupported type.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -34,14 +34,14 @@ def packed(value: Any, tensors: list[Tensor]) -> Any:
     if is_dataclass(value) and type(value).__module__.startswith(_PACKAGE):
         name = f"{type(value).__module__}:{type(value).__qualname__}"
         return {"class": name, "fields": {each.name: packed(getattr(value, each.name), tensors) for each in fields(value)}}
-    raise TypeError(f"{type(value).__name__} cannot be kept")
+    raise TypeError(f"{type(value).__name__} cannot be saved")
 
 
 def unpacked(tree: Any, tensors: list[Tensor]) -> Any:
-    """Reads what :func:`packed` wrote; classes are dataclasses of wdist, which check their own fields.
+    """Restores what :func:`packed` wrote; classes are dataclasses of wdist, which check their own fields.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError, ImportError: it is not such a value.
+        KeyError, TypeError, ValueError, AttributeError, ImportError: the value is not one that :func:`packed` writes.
     """
     if not isinstance(tree, dict):
         return tree
@@ -59,10 +59,10 @@ def unpacked(tree: Any, tensors: list[Tensor]) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """A value with its tensors as one text of JSON.
+    """A value with its tensors as one JSON text.
 
     Raises:
-        TypeError: it holds something else than :func:`packed` writes.
+        TypeError: the value contains a type that :func:`packed` does not support.
     """
     tensors: list[Tensor] = []
     tree = packed(value, tensors)
@@ -73,10 +73,10 @@ def as_text(value: Any) -> str:
 
 
 def from_text(text: str) -> Any:
-    """Reads what :func:`as_text` wrote.
+    """Restores what :func:`as_text` wrote.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError, ImportError: it is not such a text.
+        KeyError, TypeError, ValueError, AttributeError, ImportError: the text is not one that :func:`as_text` writes.
     """
     found = json.loads(text)
     tensors = [torch.tensor(each["data"], dtype=getattr(torch, each["dtype"])).reshape(each["shape"]) for each in found["tensors"]]

@@ -1,7 +1,7 @@
-"""The job that torchrun started: joining its processes, ending together, and saying once what went wrong.
+"""A job started by torchrun: its processes join, end together, and report an error only once.
 
-torchrun tells each process its place by environment variables, and ends all of them once one fails. Its store outlives processes,
-so the sentence about a failure is said by whoever takes it upon itself first.
+torchrun gives each process its rank in environment variables, and ends all processes once one fails. Its store outlives processes,
+so the process that claims a key in the store first reports the error.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from wdist.distributed.processes import ProcessesError, Several, shared_by, stop
 from wdist.errors import ExitStatus, first_line
 
 _JOINING = timedelta(minutes=5)
-"""Longest time until all processes have started."""
+"""Longest time to wait until all processes have started."""
 _UNLIMITED = timedelta(days=365)
-"""Longest exchange: one process may be busy for long, and torchrun notices one that ended."""
+"""Longest exchange: a process may be busy for a long time, and torchrun notices if one ends."""
 _FIRST_SPEAKS = 2.0
-"""Seconds that other processes wait for the first one to say what all of them have met."""
+"""Seconds that other processes wait for the first one to report an error that all of them have met."""
 _GRACE = 3.0
 """Seconds after which a signal ends a process that is busy in compiled code."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _CONCLUDING = 25.0
-"""Seconds after Ctrl-C in which processes conclude what they have found; torchrun kills them after 30."""
+"""Seconds after Ctrl-C in which processes conclude their results; torchrun kills them after 30."""
 _SAVING = 20.0
-"""Seconds after which it ends one that is about to end, but saves its state or writes files before."""
+"""Further seconds for a process that is not stuck, so that it can save its state or write files before it ends."""
 _VARIABLES = ("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 class JobEnded(BaseException):
-    """A signal ended this process and its whole job. Nothing below the command line may keep a part of the result."""
+    """A signal ends this process and its whole job; nothing below the command line may keep a partial result."""
 
     def __init__(self, number: int) -> None:
         if number == signal.SIGINT:
@@ -53,12 +53,12 @@ class JobEnded(BaseException):
 
 
 def launched() -> bool:
-    """Whether torchrun started this process beside others."""
+    """Whether torchrun started this process as one of several."""
     return all(name in os.environ for name in _VARIABLES) and int(os.environ["WORLD_SIZE"]) > 1
 
 
 def restarted() -> bool:
-    """Whether torchrun started this process in the place of one that failed (``--max-restarts``)."""
+    """Whether torchrun started this process to replace one that failed (``--max-restarts``)."""
     return launched() and _attempt() > 0
 
 
@@ -67,17 +67,17 @@ def _attempt() -> int:
 
 
 def is_first() -> bool:
-    """Whether this process prints and writes the result: the only one, or that of rank 0."""
+    """Whether this process prints and writes the result, because it has rank 0 or is the only one."""
     return rank() == 0
 
 
 def rank() -> int:
-    """Number of this process in its job."""
+    """Rank of this process in its job."""
     return int(os.environ["RANK"]) if launched() else 0
 
 
 def local_rank() -> int:
-    """Number of this process among those on this machine."""
+    """Rank of this process among those on this machine."""
     return int(os.environ["LOCAL_RANK"]) if launched() else 0
 
 
@@ -92,21 +92,21 @@ class Job:
     def __init__(self) -> None:
         self._store: Any = None
         self._watching: Any = None
-        """Another connection, for a thread that must not wait until the store answers the first one."""
+        """A second connection to the store, for a thread that must not wait for an answer on the first one."""
 
     @contextlib.contextmanager
     def joined(self, *, versions: str, command: Sequence[str]) -> Iterator[None]:
         """Shares the work of a block with all processes of the job.
 
         Arguments:
-            versions: of the programs, in words; all processes must have the same.
-            command: the command line, likewise.
+            versions: of the programs, in words; must be the same in all processes.
+            command: the command line; must be the same as well.
 
         Raises:
-            ProcessesError: a process did not start, or differs in these.
-            JobEnded: a signal came.
+            ProcessesError: a process did not start, or has other versions or another command line.
+            JobEnded: a signal ended the job.
         """
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch is imported; exchanges that fail are explained here
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch is imported; wdist explains failed exchanges
         with self._signals_end_it():
             from torch import distributed
 
@@ -123,7 +123,7 @@ class Job:
             distributed.destroy_process_group()
 
     def speaks(self) -> bool:
-        """Whether this process shall say what went wrong: one of all that ask is told so, the first one if it is among them."""
+        """Whether this process should report an error; true for exactly one of those that ask, preferably the first."""
         if self._watching is None:
             return is_first()
         began = time.monotonic()
@@ -135,7 +135,7 @@ class Job:
             return is_first()
 
     def _finish(self, rank: int) -> None:
-        """Waits until the first process has written the result: torchrun ends it where another one fails before."""
+        """Waits until the first process has written the result; torchrun would end it if another process failed before."""
         if rank == 0:
             self._store.set("finished", "")
         else:
@@ -143,8 +143,8 @@ class Job:
 
     @contextlib.contextmanager
     def _signals_end_it(self) -> Iterator[None]:
-        """Stops the work together on Ctrl-C, turns other signals and a second one into :class:`JobEnded`, and ends a process that
-        compiled code keeps busy."""
+        """Stops all processes together on Ctrl-C, turns other signals and a second Ctrl-C into :class:`JobEnded`, and ends a
+        process that is stuck in compiled code."""
 
         def end(number: int, frame: FrameType | None) -> None:
             del frame
@@ -161,7 +161,7 @@ class Job:
         try:
             yield
         except BaseException:
-            _ignore_signals()  # torchrun ends the others, and this one says why
+            _ignore_signals()  # torchrun ends the others, and this process reports why
             raise
         signal.set_wakeup_fd(-1)
         for number, handler in before.items():
@@ -183,7 +183,7 @@ class Job:
 
 
 def _place_in(thread: threading.Thread) -> tuple[int, int] | None:
-    """Where a thread is; in compiled code, it stays where that was called."""
+    """Position of a thread in its Python code, which does not change while compiled code runs."""
     frame = sys._current_frames().get(thread.ident or 0)
     return None if frame is None else (id(frame), frame.f_lasti)
 
@@ -202,12 +202,12 @@ def _rendezvous() -> tuple[Any, int, int]:
     except RuntimeError as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise ProcessesError(f"process {os.environ['RANK']} of this job cannot reach {place} ({first_line(error)})") from error
-    # The store may be that of an earlier attempt, and hold its keys.
+    # The store may be left from an earlier attempt, with its keys.
     return distributed.PrefixStore(f"attempt {_attempt()}", store), rank, size
 
 
 def _check_alike(store: Any, rank: int, size: int, own: dict[str, Any]) -> None:
-    """Waits for all processes, and makes sure that they run the same."""
+    """Waits for all processes, and checks that they run the same code and command."""
     store.set(f"process {rank}", json.dumps(own))
     names = [f"process {each}" for each in range(size)]
     for name in names:
@@ -215,8 +215,8 @@ def _check_alike(store: Any, rank: int, size: int, own: dict[str, Any]) -> None:
             store.wait([name], _JOINING)
         except RuntimeError as error:
             raise ProcessesError(
-                f"{name} of this job did not start within {_JOINING.seconds // 60} minutes; start wdist from within another job of "
-                "torchrun without its variables RANK and WORLD_SIZE"
+                f"{name} of this job did not start within {_JOINING.seconds // 60} minutes; to start wdist from within another "
+                "torchrun job, remove its variables RANK and WORLD_SIZE"
             ) from error
         theirs = json.loads(store.get(name))
         for key, others in theirs.items():
@@ -227,13 +227,13 @@ def _check_alike(store: Any, rank: int, size: int, own: dict[str, Any]) -> None:
 def _difference(key: str, values: dict[str, Any]) -> str:
     (one, first), (other, second) = sorted(values.items())
     if key == "command":
-        return f"{one} and {other} of this job have other command lines; give all the same"
-    words = "other versions of wdist's code" if key == "code" else f"other versions ({first}; {second})"
+        return f"{one} and {other} of this job have different command lines; give all processes the same one"
+    words = "different versions of wdist's code" if key == "code" else f"different versions ({first}; {second})"
     return f"{one} and {other} of this job run {words}; install the same everywhere"
 
 
 def _code() -> str:
-    """Digest of the code of wdist: two checkouts may have the same version."""
+    """Digest of wdist's code, because two checkouts may have the same version."""
     folder, digest = Path(__file__).parents[1], hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())

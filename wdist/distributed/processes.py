@@ -1,7 +1,7 @@
 """Processes that share the work of one command: those that torchrun started, or this one alone.
 
-All of them run the same program on the same inputs, and meet at exchanges in the same order. :func:`processes` gives the present
-ones; a single process has the same calls, which exchange nothing and do not import torch.distributed.
+All of them run the same program on the same inputs, and meet at exchanges in the same order. :func:`processes` returns the current
+group; for a single process it has the same methods, which exchange nothing and do not import torch.distributed.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PENDING = 0.2
-"""Seconds in which a signal that ends the whole job arrives, once an exchange has failed."""
+"""Seconds to wait, after an exchange has failed, for a signal that ends the whole job."""
 
 
 class ProcessesError(WdistError):
-    """Processes of one job that cannot work together: other inputs, other versions, or one that ended."""
+    """Processes of one job cannot work together: inputs or versions differ, or a process ended."""
 
     exit_status = ExitStatus.INTERRUPTED
 
 
 class Processes(Protocol):
-    """Those that share the present work."""
+    """The processes that share the current work."""
 
     @property
     def rank(self) -> int:
-        """Number of this process, from 0 on."""
+        """Number of this process, starting from 0."""
         ...
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """Number of processes."""
         ...
 
     def gathered(self, what: str, value: T) -> list[T]:
-        """The values of all processes, by rank; ``what`` names the exchange."""
+        """The values of all processes, in the order of ranks; ``what`` names the exchange."""
         ...
 
     def from_first(self, what: str, work: Callable[[], T]) -> T:
@@ -51,28 +51,29 @@ class Processes(Protocol):
         ...
 
     def spread(self, what: str, tasks: Sequence[Callable[[], T]], *, costs: Sequence[float] | None = None) -> list[T]:
-        """Results of independent tasks, in their order, each done by one process on its own; the first WdistError is raised.
+        """Results of independent tasks, in their order, each done by one process on its own; raises the first WdistError.
 
-        The tasks go round, or as :func:`balanced` divides expected ``costs``, which are the same on all processes.
+        The tasks are assigned in turn, or by :func:`balanced` from expected ``costs``, which are the same on all processes.
         """
         ...
 
     def decided(self, value: float) -> float:
-        """The value on the first process: for decisions that depend on time."""
+        """The value on the first process, for decisions that depend on time."""
         ...
 
     def sum_(self, values: Tensor) -> None:
-        """Adds up tensors of one shape in place; all processes get the same bits."""
+        """Sums tensors of the same shape in place; all processes get the same bits."""
         ...
 
     def stops(self, requested: bool) -> bool:
-        """Whether one of the processes was asked to stop; ``requested`` tells whether this one knows so."""
+        """Whether any process was asked to stop; ``requested`` tells whether this one was."""
         ...
 
 
 def balanced(costs: Sequence[float], size: int) -> list[list[int]]:
-    """Numbers of the tasks that each of ``size`` processes does, in ascending order: the longest task first goes to whoever is done
-    with the others by then.
+    """Numbers of the tasks that each of ``size`` processes does, in ascending order.
+
+    Tasks are assigned from the longest to the shortest, each to the process with the least work so far.
 
     References:
         Graham (1969), Bounds on multiprocessing timing anomalies (at most 4/3 of the shortest time).
@@ -112,22 +113,22 @@ class Alone:
 
 @dataclass
 class _Stop:
-    """This process's knowledge of Ctrl-C, which comes to all of them, but not at the same moment."""
+    """This process's knowledge of Ctrl-C, which reaches all processes, but not at the same moment."""
 
     heard: bool = False
-    """Whether its own signal came."""
+    """Whether this process received the signal."""
     pending: bool = False
-    """Whether that came while processes worked together: all of them stop at an exchange, where they know of each other."""
+    """Whether it came while processes worked together; all stop at an exchange, where they learn of each other's signals."""
     agreed: bool = False
-    """Whether all of them know: a signal that comes later is the same one."""
+    """Whether all processes know; a signal that arrives later is the same Ctrl-C."""
 
     def learn(self, heard: bool, pending: bool) -> None:
-        """Takes over what all know after an exchange."""
+        """Records what all processes know after an exchange."""
         if heard:
             self.agreed, self.pending = True, pending
 
     def take(self) -> bool:
-        """Whether it is time to stop; says so once."""
+        """Whether to stop now; true only once."""
         pending, self.pending = self.pending, False
         return pending
 
@@ -136,7 +137,7 @@ _stop = _Stop()
 
 
 def stop_together() -> bool:
-    """Asks the work that is under way to stop, on Ctrl-C; False if this process was asked before.
+    """Asks the work under way to stop, on Ctrl-C; False if this process was asked before.
 
     Raises:
         KeyboardInterrupt: this process works on its own, and stops at once.
@@ -153,7 +154,7 @@ def stop_together() -> bool:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a task, or the error that every process raises in its place."""
+    """Result of a task, or the error that every process raises instead."""
 
     value: Any = None
     error: WdistError | None = None
@@ -181,7 +182,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Several:
-    """The processes of a group of torch.distributed that is under way; values travel by gloo, tensors on a GPU by NCCL."""
+    """The processes of an initialised torch.distributed group; values are exchanged by gloo, tensors on a GPU by NCCL."""
 
     rank: int
     size: int
@@ -247,8 +248,8 @@ class Several:
     def _check(self, names: Sequence[str]) -> None:
         if len(set(names)) > 1:
             raise ProcessesError(
-                f"the processes of this job are at different stages ({', '.join(sorted(set(names)))}); give them the same command, "
-                "and machines of one kind"
+                f"the processes of this job are at different stages ({', '.join(sorted(set(names)))}); give them the same command "
+                "on machines of one kind"
             )
 
 
@@ -265,7 +266,7 @@ def _exchange() -> Iterator[None]:
 
 
 def packed(value: object) -> bytes:
-    """A value with its tensors as bytes, for another process of this job."""
+    """Serialises a value with its tensors for another process of this job."""
     import torch
 
     file = io.BytesIO()
@@ -274,7 +275,7 @@ def packed(value: object) -> bytes:
 
 
 def unpacked(packed: bytes) -> Any:
-    """The value that :func:`packed` made bytes of, with its tensors on the CPU or the GPU of this process."""
+    """Restores a value that :func:`packed` serialised, with its tensors on the CPU or on this process's GPU."""
     import torch
 
     def to_own_device(storage: Any, location: str) -> Any:
@@ -285,22 +286,22 @@ def unpacked(packed: bytes) -> Any:
 
 _JUST_ONE: Processes = Alone()
 _present: list[Processes] = [_JUST_ONE]
-"""The last one shares the present work; those before it, the work around it."""
+"""Stack of groups; the last one shares the current work, and those before it share the surrounding work."""
 
 
 def processes() -> Processes:
-    """The processes that share the present work."""
+    """The processes that share the current work."""
     return _present[-1]
 
 
 def world_size() -> int:
-    """Number of processes of the job, whatever this one does alone."""
+    """Number of processes of the job, even while this one works alone."""
     return max(each.size for each in _present)
 
 
 @contextmanager
 def shared_by(group: Processes) -> Iterator[None]:
-    """Lets processes share the work of a block."""
+    """Lets a group of processes share the work of a block."""
     _present.append(group)
     try:
         yield
@@ -316,12 +317,12 @@ def alone() -> Iterator[None]:
 
 
 def check_same(what: str, value: object) -> None:
-    """Makes sure that all processes have equal values; ``what`` names them.
+    """Checks that all processes have equal values; ``what`` names the values.
 
     Raises:
-        ProcessesError: they differ.
+        ProcessesError: the values differ.
     """
     found = processes().gathered(what, value)
     other = next((rank for rank, each in enumerate(found) if each != found[0]), None)
     if other is not None:
-        raise ProcessesError(f"process {other} of this job has other {what} than process 0; give all processes the same")
+        raise ProcessesError(f"process {other} of this job has different {what} from process 0; give all processes the same")
