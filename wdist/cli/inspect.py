@@ -14,7 +14,7 @@ def command(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="A source, as for wdist estimate.")],
     other: Annotated[
         str | None,
-        typer.Argument(metavar="OTHER", help="Another table, for each column's share of the distance between both."),
+        typer.Argument(metavar="OTHER", help="Another table, to show each column's share of the distance between the two."),
     ] = None,
     *,
     sources: opt.SourceOptions,

@@ -232,7 +232,7 @@ class TableOptions(SourceOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ScaledTableOptions(TableOptions):
-    """The same, for commands that measure each column in its standard deviations by default."""
+    """Table options of commands that measure each column in its standard deviations by default."""
 
     scale: str = flag(
         _SOURCES,
@@ -296,7 +296,7 @@ class EstimateFlags:
         _RESULT,
         "METHOD",
         "Confidence bound: welch (asymptotic), empirical-bernstein or betting (both for bounded data and any "
-        "number of samples), or auto: betting where the range of the data is known, else welch.",
+        "number of samples), or auto: betting if the range of the data is known, else welch.",
         "--ci",
         default="auto",
     )
@@ -357,7 +357,7 @@ class ComparedCritics(EstimateFlags):
     tol: float | None = flag(
         _RESULT,
         "X",
-        "Close the gap between the bounds for the two sample sets to this share of the upper one, such as 0.02; "
+        "Close the gap between the bounds for the two sample sets to this fraction of the upper one, such as 0.02; "
         "exit status 4 if that fails.",
         "--tol",
     )

@@ -32,7 +32,7 @@ class Format:
     takes: str = ""
     """Its keyword arguments, separated by spaces: ``suffix`` and ``command``, and those given to :meth:`Outputs.deliver`."""
     option: str = ""
-    """Option that names the file; empty where the format is for stdout only."""
+    """Option that names the file; empty if the format is for stdout only."""
     help: str = ""
     """Help of the option."""
     what: str = ""

@@ -163,11 +163,11 @@ def _check_scales(source_a: Source, source_b: Source, range_a: Ends | None, rang
     for wide, wide_range, narrow, narrow_range in ((a, range_a, b, range_b), (b, range_b, a, range_a)):
         if _looks_like_bytes(wide_range) and _looks_like_unit(narrow_range):
             ranges = f"{wide.address} is in {_interval(wide_range)} and {narrow.address} in {_interval(narrow_range)}"
-            told = f"{ranges}, which looks like two scalings of the same data"
+            seen = f"{ranges}, which looks like two scalings of the same data"
             if not (a.addressed or b.addressed):
-                return (f"{told}; if so, rescale the first",)
+                return (f"{seen}; if so, rescale the first",)
             raise SourceError(
-                f"{told}; rescale the first with ?stored=0:255&range=unit, or confirm the difference with ?range=raw in an address"
+                f"{seen}; rescale the first with ?stored=0:255&range=unit, or confirm the difference with ?range=raw in an address"
             )
     for scaled, other, ends in ((source_a, source_b, range_b), (source_b, source_a, range_a)):
         if (
@@ -187,11 +187,11 @@ def _check_scales(source_a: Source, source_b: Source, range_a: Ends | None, rang
 
 
 def _one_is_scaled(scaled: SourceInfo, other: SourceInfo, ends: Ends) -> str:
-    """A warning, since nobody asked for the scaling."""
+    """A warning that only one side was scaled, which the user did not request."""
     former = "add ?range=raw to the former" if scaled.addressed else "convert the former to float"
     latter = "add ?stored=LOW:HIGH&range=unit to the latter" if other.addressed else "divide the latter"
-    told = f"{scaled.address} is {scaled.units}, and {other.address} is in {_interval(ends)} as stored"
-    return f"{told}; if their stored values mean the same, {former}, and if not, {latter}"
+    seen = f"{scaled.address} is {scaled.units}, and {other.address} is in {_interval(ends)} as stored"
+    return f"{seen}; if equal stored values mean the same, {former}; if not, {latter}"
 
 
 def _interval(ends: Ends) -> str:

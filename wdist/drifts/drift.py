@@ -135,7 +135,7 @@ def run_drift(
     first, second = joint.sources
     check_comparable(first, second)
     tables = _tables(joint.sources, options)
-    observer.notify(Stage(what=f"{len(tables.columns)} columns, each alone and in pairs"))
+    observer.notify(Stage(what=f"testing {len(tables.columns)} columns, alone and in pairs"))
     values = columns_of(tables)
     samples = (*values, *missing_of(tables))
     columns = column_drifts(samples, confidence=options.confidence, seed=options.seed)

@@ -95,41 +95,41 @@ def _was_improving(rule: Rule) -> bool:
 
 
 def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
-    subject, surely = interval.subject, _surely(rule.confidence(interval), asymptotic=rule.asymptotic(interval))
+    subject, sure = interval.subject, _at_confidence(rule.confidence(interval), asymptotic=rule.asymptotic(interval))
     if answer is Answer.FAIL:
         bound = at_least(interval.lower, above=rule.limits.fails_above)
-        claim = f"{subject} is at least {bound}{rule.when_failed}, {surely}."
+        claim = f"{subject} is at least {bound}{rule.when_failed}, {sure}."
         return f"{claim}{_ABOUT_FAIL.get(interval.on, '')}"
     if answer is Answer.PASS:
         assert interval.upper is not None, "nothing passes without it"
-        claim = f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {surely}."
+        claim = f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {sure}."
         absolute = interval.on == "detected" or isinstance(rule, Maximum)  # a paired test is not about the upper bound
         return f"{claim}{_ABOUT_PASS.get(interval.on, '') if absolute else ''}"
     if interval.contradictory:
         assert interval.upper is not None, "a contradiction has two bounds"
         return (
             f"{subject} would be at least {at_least(interval.lower)} and at most {at_most(interval.upper)}: one of the two bounds "
-            f"is wrong, which may happen because they hold {_surely(interval.confidence, asymptotic=interval.asymptotic)}."
+            f"is wrong, which may happen because they hold {_at_confidence(interval.confidence, asymptotic=interval.asymptotic)}."
         )
     if _is_above(rule.limits, interval):
-        claim = f"{subject} is at least {at_least(interval.lower, above=rule.limits.fails_above)}{rule.when_failed}, {surely}."
+        claim = f"{subject} is at least {at_least(interval.lower, above=rule.limits.fails_above)}{rule.when_failed}, {sure}."
         return f"{claim} But the critic of the baseline had not stopped improving when its training ended, so this does not fail."
     if _is_within(rule.limits, interval):
         assert interval.upper is not None, "it is within the limit"
-        claim = f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {surely}."
+        claim = f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {sure}."
         return f"{claim} But the critic had not stopped improving when its training ended, so this does not pass."
-    known = f"at least {at_least(interval.lower)}, {surely}"
+    known = f"at least {at_least(interval.lower)}, {sure}"
     if rule.limits.passes_within is None:
         return f"{subject} is {known}: nothing is proved, because a lower bound {rule.requirement} does not limit W1 from above."
     if interval.upper is None:
         known += ", and no upper bound was computed"
     else:
         each = "each " if interval.one_sided else ""
-        known = f"between {at_least(interval.lower)} and {at_most(interval.upper)}, {each}{surely}"
+        known = f"between {at_least(interval.lower)} and {at_most(interval.upper)}, {each}{sure}"
     return f"{subject} is {known}{rule.known_before}. This leaves open whether it is {rule.requirement}."
 
 
-def _surely(confidence: float | None, *, asymptotic: bool) -> str:
+def _at_confidence(confidence: float | None, *, asymptotic: bool) -> str:
     if confidence is None:
         return "for certain"
     return f"with {per_cent(confidence)} confidence" + (" (asymptotic)" if asymptotic else "")

@@ -360,7 +360,7 @@ def test_a_header_that_claims_more_than_the_archive_holds_is_not_believed(tmp_pa
     ("text", "words"),
     [
         ("a,b\n1,2\n3,x\n", "line 3 holds 'x'"),
-        ("1,2\n3\n", "line 2 has 1 columns, the first row 2"),
+        ("1,2\n3\n", "line 2 has 1 column, but the first row has 2"),
         ("1,2\n\n3,4,5\n", "line 3 has 3 columns"),
         ("a,b\n", "header but no rows"),
         ("\n\n", "no rows"),

@@ -257,8 +257,8 @@ def _interval(address: Address, count: int) -> tuple[int, int]:
         raise SourceError(f"{address}: rows={text} is not start:stop; write for example rows=0:5000")
     start, stop = int(match[1] or 0), int(match[2] or count)
     if not start < stop <= count:
-        selects = "none" if start >= min(stop, count) else "more than there are"
-        raise SourceError(f"{address}: rows={text} selects {selects} of the {count} rows; choose start < stop <= {count}")
+        fault = f"selects none of the {count} rows" if start >= min(stop, count) else f"goes beyond the last of {count} rows"
+        raise SourceError(f"{address}: rows={text} {fault}; choose start < stop <= {count}")
     return start, stop
 
 

@@ -167,7 +167,7 @@ def _kinds(file: TextIO, layout: TextLayout) -> tuple[list[Counter[str]], int]:
         width = width or len(block[0][1])
         wrong = next(((line, row) for line, row in block if len(row) != width), None)
         if wrong is not None:
-            lengths = f"{len(wrong[1])} columns, the first row {width}"
+            lengths = f"{len(wrong[1])} column{'s' if len(wrong[1]) > 1 else ''}, but the first row has {width}"
             raise SourceError(f"{layout.address.location} line {wrong[0]} has {lengths}; make all rows the same length")
         kinds = kinds or [Counter() for _ in layout.picked(block[0][1])]
         for counts, texts in zip(kinds, zip(*(layout.picked(row) for _, row in block), strict=True), strict=True):

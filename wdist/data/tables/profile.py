@@ -149,12 +149,12 @@ def advice(tables: Sequence[SampledTable], columns: Sequence[Column], *, scaled:
     warnings = []
     if names:
         shown = shortened([repr(name) for name in names], 5)
-        told = (
+        finding = (
             f"the column {shown} looks like an identifier, which has no meaning as a distance"
             if len(names) == 1
             else f"the columns {shown} look like identifiers, which have no meaning as distances"
         )
-        warnings.append(f"{told}; {leave_out(*names)}")
+        warnings.append(f"{finding}; {leave_out(*names)}")
     warnings += [_measured_as_levels(column) for column in columns if _measures(column)]
     if len(columns) > 1:
         warnings += _outweighing(tables, columns, scaled=scaled)

@@ -48,19 +48,19 @@ def stated_lengths(scale: str | Mapping[str, float], columns: Sequence[Column]) 
     Raises:
         SourceError: the file cannot be read, names a column that is not there, or holds a length that is not positive.
     """
-    told = f"--scale {scale}" if isinstance(scale, str) else "scale"
-    given: dict[str, Any] = _read(scale, told) if isinstance(scale, str) else dict(scale)
+    subject = f"--scale {scale}" if isinstance(scale, str) else "scale"
+    given: dict[str, Any] = _read(scale, subject) if isinstance(scale, str) else dict(scale)
     names = [column.name for column in columns]
     if unknown := [name for name in given if name not in names]:
         near = near_miss(str(unknown[0]), names) or f"the columns are {', '.join(names[:12])}"
-        raise SourceError(f"{told} names the column {unknown[0]!r}, which does not exist; {near}")
+        raise SourceError(f"{subject} names the column {unknown[0]!r}, which does not exist; {near}")
     for name, length in given.items():
         if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < math.inf:
-            raise SourceError(f"{told} gives {name!r} the length {length!r}; give a positive number")
+            raise SourceError(f"{subject} gives {name!r} the length {length!r}; give a positive number")
     return [float(given.get(name, 1)) for name in names]
 
 
-def _read(scale: str, told: str) -> dict[str, Any]:
+def _read(scale: str, subject: str) -> dict[str, Any]:
     """Lengths by column, from a JSON object or a text table of two columns."""
     path = Path(expanded(scale))
     form = 'write {"age": 10, "income": 5000}, or lines such as age,10 into a .csv file'
@@ -76,7 +76,7 @@ def _read(scale: str, told: str) -> dict[str, Any]:
             raise ValueError("it does not have two columns, or names a column twice")
         return {name: _number(length) for number, (name, length) in enumerate(rows) if number or _number(length) is not None}
     except (OSError, ValueError, csv.Error, RecursionError) as error:
-        raise SourceError(f"{told} cannot be read ({error}); {form}") from error
+        raise SourceError(f"{subject} cannot be read ({error}); {form}") from error
 
 
 def _number(text: str) -> float | None:

@@ -117,7 +117,7 @@ class Forms:
         return create_model(form.name, __base__=base, __doc__=form.title or described[""].words, **types)
 
     def _type(self, annotation: str, name: str | None) -> Any:
-        """The type that an annotation stands for, where names of classes with a form stand for their documents."""
+        """The type that an annotation means, if names of classes with a form mean their documents."""
         named = {each: each for each in self._named} | {of.partition(":")[2]: each for of, each in self._usual.items()}
         # Forms are made when they are met: one may be part of another.
         needed = {word: self.model(name or form) for word, form in named.items() if word in re.findall(r"\w+", annotation)}

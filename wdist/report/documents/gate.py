@@ -22,9 +22,9 @@ def gate_markdown(result: GateResult) -> str:
         lines += [f"*{_plain(verdict.what_would_decide)}*", ""]
     lines += ["| | |", "|---|---|", f"| A, the reference | {_source(estimate.a)} |", f"| B | {_source(estimate.b)} |"]
     if result.looks:
-        surely = f"at {level(result.confidence or 0.0)}, {counted(result.looks[-1].samples)} samples a side"
+        sure = f"at {level(result.confidence or 0.0)}, {counted(result.looks[-1].samples)} samples a side"
         ends = f"{at_least(result.interval.lower)} to {at_most(result.interval.upper or 0.0)}"
-        lines.append(f"| what critics find on later samples (judged) | {ends}, {surely}; not an upper bound of W1 |")
+        lines.append(f"| what critics find on later samples (judged) | {ends}, {sure}; not an upper bound of W1 |")
     for on in ESTIMANDS:
         judged = " (judged)" if result.on == on else ""
         if getattr(estimate, "semi_discrete" if on == "reference" else on) is not None:
@@ -59,13 +59,13 @@ def _interval(result: GateResult, on: str) -> str:
     samples, population = result.estimate.samples, result.estimate.population
     upper: float | None
     if on == "reference" and (found := result.estimate.semi_discrete) is not None:
-        lower, upper, surely = found.lower, found.upper, f"at {level(found.confidence)}"
+        lower, upper, sure = found.lower, found.upper, f"at {level(found.confidence)}"
     elif on == "samples":
-        lower, upper, surely = samples.lower, samples.upper, "for certain"
+        lower, upper, sure = samples.lower, samples.upper, "certain"
     else:
-        surely = f"at {level(population.confidence)}; held-out estimate {nearest(population.estimate)}"
+        sure = f"at {level(population.confidence)}; held-out estimate {nearest(population.estimate)}"
         lower, upper = population.lower, population.upper
-    return f"{lower_bound(lower)} ≤ W1" + ("" if upper is None else f" ≤ {at_most(upper)}") + f", {surely}"
+    return f"{lower_bound(lower)} ≤ W1" + ("" if upper is None else f" ≤ {at_most(upper)}") + f", {sure}"
 
 
 def _source(info: SourceInfo) -> str:

@@ -9,7 +9,7 @@ from wdist.robustness.robust import Robustness
 
 
 def draw_robust(found: Robustness) -> Figure:
-    """A curve of certified errors, a bar from the attacked to the certified error at the size asked for, and the minimum."""
+    """A curve of certified errors, a bar from the attacked to the certified error at the requested size, and the minimum."""
     figure = Figure(figsize=(7.6, 3.8), layout="constrained")
     axes = figure.subplots()
     sizes, errors = [point.eps for point in found.curve], [100 * point.certified_error for point in found.curve]

@@ -62,7 +62,7 @@ def body(estimate: Estimate) -> list[RenderableType]:
 
 
 def intervals(estimate: Estimate) -> RenderableType:
-    """The intervals, what proves their ends, and the truth where it is known."""
+    """The intervals, what proves their ends, and the truth if it is known."""
     samples, population = estimate.samples, estimate.population
     rows = facts_grid()
     rows.add_row("samples", _samples_line(estimate))
@@ -332,7 +332,7 @@ def _held_out_folds(done: int, folds: int) -> str:
 
 
 def _advice(estimate: Estimate) -> Iterator[Text]:
-    """Advice to cross-fit, where that is possible and usually raises the lower bound for the populations."""
+    """Advice to cross-fit, if that is possible and usually raises the lower bound for the populations."""
     population = estimate.population
     few = min(population.n_a, population.n_b) <= _FEW_HELD_OUT and population.method == "welch"
     stored = estimate.a.count is not None or estimate.b.count is not None
