@@ -66,9 +66,9 @@ def test_on_what_critics_find_the_truth_is_that_of_each_run(monkeypatch):
     below, above = rows_of(case, runs=3, limits=(0.5, 2.0))
     assert (below.failed, above.passed) == (3, 3)
     assert below.wrong == above.wrong == 0
-    monkeypatch.setattr(gates, "_finds", lambda found, fresh: 0.4)
+    monkeypatch.setattr(gates, "_expected_detected", lambda found, fresh: 0.4)
     assert [found.wrong for found in rows_of(case, runs=2, limits=(0.5, 2.0))] == [2, 0]
-    monkeypatch.setattr(gates, "_finds", lambda found, fresh: 3.0)
+    monkeypatch.setattr(gates, "_expected_detected", lambda found, fresh: 3.0)
     assert [found.wrong for found in rows_of(case, runs=2, limits=(0.5, 2.0))] == [0, 2]
 
 
@@ -77,7 +77,7 @@ def test_what_clipped_critics_find_is_less_than_w1_and_more_than_half():
     (found,) = rows_of(case, runs=2, limits=(2.0,))
     assert (found.passed, found.wrong) == (2, 0)
     result = estimate(*case.draw(np.random.default_rng(0)), baselines="none", **dict(case.options))
-    assert 0.5 < gates._finds(result, case.fresh) < 1
+    assert 0.5 < gates._expected_detected(result, case.fresh) < 1
 
 
 def test_growth_of_what_critics_find_has_the_error_of_one_test():

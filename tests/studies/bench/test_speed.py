@@ -184,10 +184,10 @@ def test_steps_are_timed_on_a_gpu():
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a peak can be forgotten")
 def test_a_peak_that_is_forgotten_is_that_of_what_follows():
     held = np.ones(1 << 25)
-    speed_costs._forget_peak()
+    speed_costs._reset_peak()
     del held
     before = peak_bytes()
-    speed_costs._forget_peak()
+    speed_costs._reset_peak()
     assert peak_bytes() < before - (1 << 27)
     more = np.ones(1 << 24)
     assert peak_bytes() > before - (1 << 28) + more.nbytes // 2

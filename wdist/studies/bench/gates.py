@@ -224,7 +224,7 @@ def rows_of(case: GateCase, *, runs: int, seeds: Sequence[int] = (0,), limits: S
         random = np.random.default_rng([seed, case.samples])
         for run in range(runs):
             found = _estimate(*case.draw(random), seed=run, options=dict(case.options))
-            runs_of.append((interval_of(found, case.on), case.w1 if case.fresh is None else _finds(found, case.fresh)))
+            runs_of.append((interval_of(found, case.on), case.w1 if case.fresh is None else _expected_detected(found, case.fresh)))
     unit = case.w1 if case.unit is None else case.unit
     for limit in limits if case.unit is None else (0.0, *limits):
         rule, answers, wrong = Maximum(value=limit * unit), Counter[Answer](), 0
@@ -244,7 +244,7 @@ def rows_of(case: GateCase, *, runs: int, seeds: Sequence[int] = (0,), limits: S
         )
 
 
-def _finds(found: Estimate, fresh: Sides) -> float:
+def _expected_detected(found: Estimate, fresh: Sides) -> float:
     """Expected detected distance of the critics of a run."""
     a, b = (torch.from_numpy(side) for side in fresh)
     critics = found.critic.folds or (found.critic,)
@@ -289,7 +289,7 @@ def _known(reference: np.ndarray, shift: float, random: np.random.Generator, see
     """The interval of one result at a known shift, and the true value."""
     b = random.standard_normal((_REGRESSION_SAMPLES, 2)) + shift * np.eye(1, 2)[0]
     found = _estimate(reference, b, seed=seed, options=dict(_FOLDS if on == "detected" else _CLOSED_FORM))
-    truth = _finds(found, (np.zeros((1, 2)), shift * np.eye(1, 2))) if on == "detected" else shift
+    truth = _expected_detected(found, (np.zeros((1, 2)), shift * np.eye(1, 2))) if on == "detected" else shift
     return interval_of(found, on), truth
 
 

@@ -205,7 +205,7 @@ def _seconds(work: Callable[[], object], device: torch.device, *, least: float) 
     return median(taken)
 
 
-def _forget_peak(device: torch.device) -> None:
+def _reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
@@ -226,7 +226,7 @@ def evaluations(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
     shape, _ = sizes.shapes[-1]
     critic = _frozen(stack(OrthonormalLinear, shape, torch.Generator().manual_seed(seed)), shape)
     sides, K = _normals(sizes.evaluated, shape.inputs, seed), certify(critic).lipschitz_bound
-    _forget_peak(device)
+    _reset_peak(device)
     found: list[tuple[Potentials, Potentials]] = []
     speeds = []
     for place in (CPU, device):
@@ -257,7 +257,7 @@ def pricings(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
     x, y = _normals(count, dim, seed)
     u, v = (1.01 * sign * torch.linalg.vector_norm(side, dim=1).numpy() for sign, side in ((1, x), (-1, y)))
     mass = np.full(count, 1 / count)
-    _forget_peak(device)
+    _reset_peak(device)
     found: list[Priced] = []
     speeds = []
     for place in (CPU, device):
@@ -279,7 +279,7 @@ def features(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
         network = import_torchvision("torchvision.models").resnet18(weights=None)
     part = max(min(count, _FEWEST_IMAGES), count // 20)
     images = np.random.default_rng(seed).random((count, 3, side, side), dtype=np.float32)
-    _forget_peak(device)
+    _reset_peak(device)
     found, speeds = [], []
     for place, some in ((CPU, images[:part]), (device, images)):
         space, source = FunctionSpace(network, name="resnet18", device=place), open_source(some)
@@ -303,7 +303,7 @@ def trainings(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
     shape, batch = sizes.shapes[-1]
     pair = gaussian_shift(shape.inputs, 1.0)
     a, b = (side.draw(2 * batch, torch.Generator().manual_seed(seed + n)).float() for n, side in enumerate((pair.a, pair.b)))
-    _forget_peak(device)
+    _reset_peak(device)
     how: Any = {"width": shape.width, "depth": shape.depth, "group_size": shape.group_size, "batch_size": batch, "seed": seed}
     found = []
     for place in (CPU, device):
@@ -334,7 +334,7 @@ def steps(
     critic = stack(OrthonormalLinear, shape, torch.Generator().manual_seed(seed)).to(device, dtype)
     training = DualTraining(critic, make_optimizers(critic, name="muon", learning_rate=0.02))
     a, b = (side.to(device, dtype) for side in _normals(batch, shape.inputs, seed))
-    _forget_peak(device)
+    _reset_peak(device)
     with _products(precision, device):
         rate = product_rate(2 * batch, shape, device, dtype, sizes.block_seconds)
         cycle = partial(_cycle, training, a, b) if how == TRAINING else partial(_plain_cycle, critic, training.optimizers, a, b)

@@ -36,7 +36,8 @@ _MOST, _MOST_AT_W1 = 20_000, 2_000
 _POWER, _STEP, _FIRST = 0.9, 1.25, 60
 _RUNS, _QUICK_RUNS, _FIXED_RUNS = 200, 10, 100
 _FREEDOM = 2.5
-_TOLD = 0.9
+_LEAST_FOUND = 0.9
+"""Share of W1 below which a limit makes a pass wrong, because critics should find at least this much."""
 _OPTIONS: dict[str, Any] = {"critic": "mean-difference", "baselines": "none", "device": "cpu", "confidence": CONFIDENCE}
 
 
@@ -133,7 +134,7 @@ def row_of(case: SequentialCase, limit: float, *, runs: int, fixed_runs: int, se
         answers[result.answer] += 1
         taken.append(result.looks[-1].samples)
     wrong = answers[Answer.FAIL] if case.w1 <= maximum else 0
-    wrong += answers[Answer.PASS] if maximum < _TOLD * case.w1 else 0
+    wrong += answers[Answer.PASS] if maximum < _LEAST_FOUND * case.w1 else 0
     return SequentialRow(
         case=case.name,
         limit=limit,

@@ -69,16 +69,16 @@ def _solved(costs: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         width = share * float(costs.mean())
 
         def negated(g: np.ndarray, width: float = width) -> tuple[float, np.ndarray]:
-            values, plan = _softly(costs, g, width)
+            values, plan = _smoothed_minimum(costs, g, width)
             tilted = np.exp(-g - (-g).max())
             value = values.mean() - (-g).max() - np.log(tilted.mean())
             return -value, plan.mean(0) - tilted / tilted.sum()
 
         g = minimize(negated, g, jac=True, method="L-BFGS-B", options={"maxiter": _ITERATIONS}).x
-        yield g, _softly(costs, g, width)[1]
+        yield g, _smoothed_minimum(costs, g, width)[1]
 
 
-def _softly(costs: np.ndarray, g: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
+def _smoothed_minimum(costs: np.ndarray, g: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
     """The smoothed minimum, over the samples of B, of costs minus potentials, and its weights on these samples."""
     exponents = (g - costs) / width
     top = exponents.max(1, keepdims=True)

@@ -124,7 +124,7 @@ def _held_out(random: np.random.Generator, statement: dict[str, Any], tensors: T
         statement["seed"] = int(random.integers(1000))
 
 
-def _other_words(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
+def _options(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
     """Changes the metric, the method, the confidence or the number of bounds."""
     match random.integers(4):
         case 0:
@@ -137,7 +137,7 @@ def _other_words(random: np.random.Generator, statement: dict[str, Any], tensors
             statement["jointly_with"] = int(random.integers(1, 5))
 
 
-FORGERIES: tuple[Forgery, ...] = (_claim, _claims_of_critics, _critic, _numbers, _duals, _plan, _held_out, _other_words)
+FORGERIES: tuple[Forgery, ...] = (_claim, _claims_of_critics, _critic, _numbers, _duals, _plan, _held_out, _options)
 
 
 def _claim_of_divergence(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:

@@ -192,7 +192,7 @@ def _of_proof(problem: Problem, truth: Truth) -> Iterator[Claim]:
         AssertionError: the proof itself is not confirmed.
     """
     del truth
-    yield from _of_proof_of(problem, np.random.default_rng(problem.seed), lambda_=None)
+    yield from _of_proof_and_forgeries(problem, np.random.default_rng(problem.seed), lambda_=None)
 
 
 def _of_divergence(problem: Problem, truth: Truth) -> Iterator[Claim]:
@@ -204,14 +204,14 @@ def _of_divergence(problem: Problem, truth: Truth) -> Iterator[Claim]:
     random, typical = np.random.default_rng(problem.seed), float(truth.high)
     lambda_ = 10.0 ** random.uniform(-1, 2) / typical if typical > 0 else 0.0
     if LEAST_LIPSCHITZ <= lambda_ <= LARGEST_LIPSCHITZ and _divergence_of(problem, lambda_) is not None:
-        yield from _of_proof_of(problem, random, lambda_=lambda_)
+        yield from _of_proof_and_forgeries(problem, random, lambda_=lambda_)
 
 
 def _divergence_of(problem: Problem, lambda_: float) -> Truth | None:
     return divergence(*problem.exact, problem.metric.p, lambda_)
 
 
-def _of_proof_of(problem: Problem, random: np.random.Generator, *, lambda_: float | None) -> Iterator[Claim]:
+def _of_proof_and_forgeries(problem: Problem, random: np.random.Generator, *, lambda_: float | None) -> Iterator[Claim]:
     proof = proof_of_estimate(_estimated(problem, random, lambda_=lambda_))
     with TemporaryDirectory() as folder:
         path = FilePath(folder) / f"proof{PROOF_SUFFIX}"

@@ -54,7 +54,7 @@ real, torch.Tensor.backward = torch.Tensor.backward, backward
 main(["estimate", "a.h5", "b.h5", "--quiet"])
 """
 """Runs the command up to its first gradient, and prints the processor time."""
-_DRAWN = """
+_DRAWING_SHARE = """
 import os, sys, threading, time
 from rich.live import Live
 from wdist.cli.main import main
@@ -97,7 +97,7 @@ class CostRow:
         return half_range(self.values)
 
 
-def _forget_peak() -> None:
+def _reset_peak() -> None:
     """Resets the peak to the memory held now, on Linux; on other systems imports may hide later peaks."""
     with suppress(OSError):
         _CLEAR.write_text("5")
@@ -116,7 +116,7 @@ def _step_memory(name: str) -> float:
     a, b = (torch.randn(_MEMORY_BATCH, _MEMORY_SHAPE.inputs, generator=generator) for _ in range(2))
     torch.mm(a.mT, b)  # makes the matrix library allocate its buffers
     assert SCHEMES[name].missing is None  # also imports its package
-    _forget_peak()
+    _reset_peak()
     before = peak_bytes()
     training = SCHEMES[name].start(_MEMORY_SHAPE, seed=0)
     for _ in range(_MEMORY_STEPS):
@@ -185,17 +185,17 @@ def _display_share(seed: int) -> float:
     share.
     """
     master, terminal = os.openpty()
-    threading.Thread(target=_swallow, args=(master,), daemon=True).start()
+    threading.Thread(target=_discard, args=(master,), daemon=True).start()
     try:
         environment = {**_same_path(), "TERM": "xterm-256color"}
-        command = [sys.executable, "-c", _DRAWN, "--budget", _DISPLAYED, "--seed", str(seed)]
+        command = [sys.executable, "-c", _DRAWING_SHARE, "--budget", _DISPLAYED, "--seed", str(seed)]
         said = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, check=True, env=environment, text=True).stdout
     finally:
         os.close(terminal)
     return float(said)
 
 
-def _swallow(master: int) -> None:
+def _discard(master: int) -> None:
     """Reads from a pseudo-terminal until it is closed, and discards everything."""
     with suppress(OSError), open(master, "rb", buffering=0) as stream:
         while stream.read(1 << 16):

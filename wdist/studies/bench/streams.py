@@ -248,7 +248,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _forget(paths: Sequence[Path]) -> None:
+def _uncache(paths: Sequence[Path]) -> None:
     """Drops files from the system's cache, if the system allows it."""
     for path in paths if hasattr(os, "posix_fadvise") else ():
         with path.open("rb") as file:
@@ -273,11 +273,11 @@ def measured(case: Case, addresses: Sequence[str], folder: Path) -> StreamRow:
     """
     files = _files(folder)
     size = sum(path.stat().st_size for path in files)
-    _forget(files)
+    _uncache(files)
     began = time.perf_counter()
     _read_bytes(files)
     disk = size / (time.perf_counter() - began)
-    _forget(files)
+    _uncache(files)
     began, processor = time.perf_counter(), time.process_time()
     opened = [open_source(address, Access(), seed=0) for address in addresses]
     comparable(jointly_encoded(opened, Access(), seed=0, metric=L2).sources, Access(), seed=0, mapped=False)

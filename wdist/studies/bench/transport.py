@@ -163,18 +163,18 @@ def _rows_of(
 ) -> Iterator[TransportRow]:
     """All solvers at one size; extrapolated figures of POT at sizes that it does not solve."""
     conditions.announce(f"{task.name}: {n:,} samples")
-    ours = [_apart(WDIST, task, n, tolerance, conditions) for tolerance in TOLERANCES]
+    ours = [_in_own_process(WDIST, task, n, tolerance, conditions) for tolerance in TOLERANCES]
     yield from ours
     for solver in (DENSE, LAZY) if task.dim <= _MOST_LAZY else (DENSE,):
         before = by_pot.setdefault((task.name, solver), [])
         if n in task.by_pot:
-            before.append(_apart(solver, task, n, None, conditions))
+            before.append(_in_own_process(solver, task, n, None, conditions))
         row = before[-1] if n in task.by_pot else _extrapolated(before, n)
         if row is not None:
             yield replace(row, ratio=row.seconds / ours[0].seconds)
 
 
-def _apart(solver: str, task: Task, n: int, tolerance: float | None, conditions: Conditions) -> TransportRow:
+def _in_own_process(solver: str, task: Task, n: int, tolerance: float | None, conditions: Conditions) -> TransportRow:
     """Measures one solver in a process of its own."""
 
     def measured() -> TransportRow:

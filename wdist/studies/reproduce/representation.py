@@ -255,19 +255,19 @@ def _checks(counts: tuple[int, ...], accuracies: dict[str, list[float]], lowers:
     most = _digits(counts[-1])
     gaps = [ours - theirs for ours, theirs in zip(accuracies[WASSERSTEIN], accuracies[INFONCE], strict=True)]
 
-    def told(values: dict[str, float]) -> str:
+    def listed(values: dict[str, float]) -> str:
         return ", ".join(f"{name} {percent(value)}" for name, value in values.items())
 
     return (
         ClaimCheck(
             claim=f"With {_digits(counts[0])} every objective keeps what a linear probe finds in the pixels.",
             holds=all(first[name] >= first[PIXELS_THEMSELVES] - _NEAR for name in OBJECTIVES),
-            detail=told(first),
+            detail=listed(first),
         ),
         ClaimCheck(
             claim=f"With {most} the Lipschitz encoders hold more of them than InfoNCE without a constraint.",
             holds=all(last[name] >= last[INFONCE] + _AHEAD for name in (LIPSCHITZ, WASSERSTEIN)),
-            detail=told(last),
+            detail=listed(last),
         ),
         ClaimCheck(
             claim="The Wasserstein encoder's lead over InfoNCE grows with the number of digits.",

@@ -89,7 +89,7 @@ _REACH = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Judged:
+class _Evaluated:
     """A trained contestant, with its certificates at the test images."""
 
     contestant: Contestant
@@ -120,7 +120,7 @@ class _Judged:
         return self.certified.error(eps * factor / 2.0)
 
 
-def _judged(conditions: Conditions, contestants: Sequence[Contestant]) -> Iterator[_Judged]:
+def _evaluated(conditions: Conditions, contestants: Sequence[Contestant]) -> Iterator[_Evaluated]:
     """Trains and certifies each contestant."""
     sizes = _QUICK if conditions.quick else _FULL
     data, test = digits(conditions, train=True), some(digits(conditions, train=False), sizes.images)
@@ -131,7 +131,7 @@ def _judged(conditions: Conditions, contestants: Sequence[Contestant]) -> Iterat
         classifier = train_classifier(data, network, loss, seed=conditions.seed, device=device)
         conditions.announce(f"attacking {contestant.name}")
         certified = certify_classifier(classifier, test.x, test.labels, margin_constants(classifier, LINF))
-        yield _Judged(
+        yield _Evaluated(
             contestant=contestant,
             classifier=classifier,
             certified=certified,
@@ -168,16 +168,16 @@ Errors = dict[str, dict[str, float]]
 
 def _table7(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     errors, broken, naive = Errors(), 0, 0
-    for judged in _judged(conditions, CONTESTANTS):
-        contestant = judged.contestant
-        found = errors[contestant.name] = {"clean": 100 * judged.certified.clean_error}
+    for evaluated in _evaluated(conditions, CONTESTANTS):
+        contestant = evaluated.contestant
+        found = errors[contestant.name] = {"clean": 100 * evaluated.certified.clean_error}
         for eps in EPSILONS:
-            one, many = judged.misled(eps, iterations=None), judged.misled(eps, iterations=ITERATIONS)
-            broken += int(((one | many) & (judged.certified.radii > eps)).sum())
+            one, many = evaluated.misled(eps, iterations=None), evaluated.misled(eps, iterations=ITERATIONS)
+            broken += int(((one | many) & (evaluated.certified.radii > eps)).sum())
             if contestant.margin is not None:  # a margin above K eps is a radius above eps / 2
-                naive += int(((one | many) & (judged.certified.radii > eps / 2)).sum())
+                naive += int(((one | many) & (evaluated.certified.radii > eps / 2)).sum())
             found[f"FGS {eps}"], found[f"PGD {eps}"] = (100 * float(misled.double().mean()) for misled in (one, many))
-            found[f"certified {eps}"] = 100 * judged.certified_error(eps)
+            found[f"certified {eps}"] = 100 * evaluated.certified_error(eps)
         for column, paper in zip(_COLUMNS, (*contestant.paper, None, None), strict=True):
             yield ReproducedNumber(row=contestant.name, column=column, ours=found[column], paper=paper, unit="%")
     yield Conclusion(
@@ -246,16 +246,18 @@ def _errors_panel(errors: Errors) -> Panel:
 
 def _figure8(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     curves: dict[str, list[float]] = {}
-    for judged in _judged(conditions, CONTESTANTS):
-        name = judged.contestant.name
-        misled = ~judged.certified.correct
-        curves[name] = [1 - judged.certified.clean_error]
+    for evaluated in _evaluated(conditions, CONTESTANTS):
+        name = evaluated.contestant.name
+        misled = ~evaluated.certified.correct
+        curves[name] = [1 - evaluated.certified.clean_error]
         for eps in _GRID[1:]:
-            misled = misled | judged.misled(eps, iterations=ITERATIONS)  # a smaller perturbation is also one of at most this size
+            misled = misled | evaluated.misled(
+                eps, iterations=ITERATIONS
+            )  # a smaller perturbation is also one of at most this size
             curves[name].append(1 - float(misled.double().mean()))
         for eps, accuracy in zip(_GRID, curves[name], strict=True):
             paper = {0.0: 0, 0.1: 3, 0.3: 4}.get(eps)
-            known = None if paper is None else 100 - judged.contestant.paper[paper]
+            known = None if paper is None else 100 - evaluated.contestant.paper[paper]
             yield ReproducedNumber(row=name, column=f"accuracy, PGD {eps:g}", ours=100 * accuracy, paper=known, unit="%")
     yield Conclusion(
         settings=_facts(conditions),
@@ -291,16 +293,16 @@ def _figure8(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
 def _figure9(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     sizes = [_REACH * step / 60 for step in range(61)]
     series: list[Series] = []
-    for judged in _judged(conditions, _MARGIN):
-        name = judged.contestant.name
-        curve = [100 * (1 - judged.certified_error(eps)) for eps in sizes]
+    for evaluated in _evaluated(conditions, _MARGIN):
+        name = evaluated.contestant.name
+        curve = [100 * (1 - evaluated.certified_error(eps)) for eps in sizes]
         series.append(Series(name=name, x=tuple(sizes), y=tuple(curve)))
-        papers = tuple(100 * (1 - judged.certified_error(eps, factor=1.0)) for eps in sizes)
+        papers = tuple(100 * (1 - evaluated.certified_error(eps, factor=1.0)) for eps in sizes)
         series.append(Series(name=f"{name}, margin above K eps", x=tuple(sizes), y=papers, reference=True))
         columns = {
-            "certified accuracy at 0.05": judged.certified_error(0.05),
-            "certified accuracy at 0.1": judged.certified_error(0.1),
-            "with a margin above K eps, as in the paper": judged.certified_error(0.1, factor=1.0),
+            "certified accuracy at 0.05": evaluated.certified_error(0.05),
+            "certified accuracy at 0.1": evaluated.certified_error(0.1),
+            "with a margin above K eps, as in the paper": evaluated.certified_error(0.1, factor=1.0),
         }
         for column, error in columns.items():
             yield ReproducedNumber(row=name, column=column, ours=100 * (1 - error), unit="%")
