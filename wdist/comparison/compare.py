@@ -55,29 +55,29 @@ def run_comparison(
     features = open_features(options.features, options.access, choose_device(options.device))
     access = replace(options.access, feature_cache=None)  # the feature space holds the cache; the noise floor has no features
     options = replace(options, features=features, baselines=NONE, access=access)
-    field = _open(reference, sources, names, options, images=witnesses > 0)
-    if of > len(field.others):
-        raise UsageError(f"--shard divides {len(field.others)} sources among {of} runs, but each needs one; make fewer shards")
-    rounds = _Rounds(field, options, observer, witnesses=witnesses)
-    tasks: dict[str, Callable[[], _Outcome]] = {name: partial(rounds.judge, name) for name in field.others}
-    if rounds.halves is not None:
-        tasks[NOISE_FLOOR] = rounds.judge_noise_floor
+    inputs = _open(reference, sources, names, options, images=witnesses > 0)
+    if of > len(inputs.others):
+        raise UsageError(f"--shard divides {len(inputs.others)} sources among {of} runs, but each needs one; make fewer shards")
+    estimates = _Estimates(inputs, options, observer, witnesses=witnesses)
+    tasks: dict[str, Callable[[], _Outcome]] = {name: partial(estimates.judge, name) for name in inputs.others}
+    if estimates.halves is not None:
+        tasks[NOISE_FLOOR] = estimates.judge_noise_floor
     own = list(tasks)[number::of]
     outcomes = processes().spread("sources", [tasks[name] for name in own])
     part = ComparisonShard(
         number=number,
         of=of,
-        settings={**settings_of(options), "samples": field.digests, "versions": versions()},
-        names=tuple(field.others),
+        settings={**settings_of(options), "samples": inputs.digests, "versions": versions()},
+        names=tuple(inputs.others),
         outcomes=dict(zip(own, outcomes, strict=True)),
         confidence=options.confidence,
-        results=rounds.results,
-        slope=rounds.slope() if NOISE_FLOOR in own else None,
+        results=estimates.results,
+        slope=estimates.slope() if NOISE_FLOOR in own else None,
         metric=options.metric,
         seed=options.seed,
         seconds=now() - began,
-        warnings=field.warnings if rounds.halves is not None else (*field.warnings, _NO_NOISE_FLOOR),
-        interrupted=rounds.interruption.requested,
+        warnings=inputs.warnings if estimates.halves is not None else (*inputs.warnings, _NO_NOISE_FLOOR),
+        interrupted=estimates.interruption.requested,
     )
     return replace(comparison_of([part]), shard=part if of > 1 else None)
 
@@ -133,10 +133,10 @@ def _check_options(options: EstimateOptions) -> None:
             raise UsageError(f"a comparison judges each source by one critic, so it takes no --{name}; leave it out")
 
 
-def _options_of_one(options: EstimateOptions, field: "_Field", *, results: int) -> EstimateOptions:
+def _options_of_one(options: EstimateOptions, inputs: "_Inputs", *, results: int) -> EstimateOptions:
     """Options of one result: equal shares of the error and of the budget, and blocks and folds that suit all sources."""
-    budget, reference = options.budget, field.reference.side.source
-    others = [each.side.source for each in field.others.values()]
+    budget, reference = options.budget, inputs.reference.side.source
+    others = [each.side.source for each in inputs.others.values()]
     if budget is not None:
         # The noise floor takes time, but no steps; processes work at the same time.
         budget = budget.part(1 / (-(-results // processes().size) if budget.timed else len(others)))
@@ -183,7 +183,7 @@ class _Opened(NamedTuple):
     side: Side
 
 
-class _Field(NamedTuple):
+class _Inputs(NamedTuple):
     """The reference and the sources compared with it."""
 
     reference: _Opened
@@ -195,7 +195,9 @@ class _Field(NamedTuple):
     """Warnings that no estimate repeats."""
 
 
-def _open(reference: Any, sources: Sequence[Any], names: Sequence[str] | None, options: EstimateOptions, *, images: bool) -> _Field:
+def _open(
+    reference: Any, sources: Sequence[Any], names: Sequence[str] | None, options: EstimateOptions, *, images: bool
+) -> _Inputs:
     """Opens and checks everything, so that bad input is found before the first training.
 
     Raises:
@@ -219,7 +221,7 @@ def _open(reference: Any, sources: Sequence[Any], names: Sequence[str] | None, o
         warnings += tuple(warning for each in found for warning in each.warnings)
         given = judged = [options.features.of(each.source, each.ends, digest=each.digest) for each in found]
     reference, *others = (_Opened(a, Side(images=b.source, source=c)) for a, b, c in zip(given, found, judged, strict=True))
-    return _Field(reference, dict(zip(chosen, others, strict=True)), digests, warnings)
+    return _Inputs(reference, dict(zip(chosen, others, strict=True)), digests, warnings)
 
 
 def _names(names: Sequence[str] | None, addresses: Sequence[str]) -> tuple[str, ...]:
@@ -231,22 +233,22 @@ def _names(names: Sequence[str] | None, addresses: Sequence[str]) -> tuple[str, 
     return chosen
 
 
-class _Rounds:
+class _Estimates:
     """Computes one result after another until the user interrupts; a source that fails is left out, with the reason."""
 
-    def __init__(self, field: _Field, options: EstimateOptions, observer: Observer, *, witnesses: int) -> None:
-        self._field, self._observer, self._witnesses = field, observer, witnesses
-        self.halves = halves(field.reference.side.source, seed=options.seed)
+    def __init__(self, inputs: _Inputs, options: EstimateOptions, observer: Observer, *, witnesses: int) -> None:
+        self._inputs, self._observer, self._witnesses = inputs, observer, witnesses
+        self.halves = halves(inputs.reference.side.source, seed=options.seed)
         """Two independent parts of the reference; None if it has too few samples."""
-        self.results = len(field.others) + (self.halves is not None)
-        self._options = _options_of_one(options, field, results=self.results)
-        self._left, self._taken = len(field.others), list[float]()
+        self.results = len(inputs.others) + (self.halves is not None)
+        self._options = _options_of_one(options, inputs, results=self.results)
+        self._left, self._taken = len(inputs.others), list[float]()
         self.interruption = Interruption()
 
     def judge(self, name: str) -> _Outcome:
         """The result of one source, with the samples that its critic tells apart most clearly."""
-        reference, source = self._field.reference, self._field.others[name]
-        what = f"{name}, {list(self._field.others).index(name) + 1} of {len(self._field.others)}"
+        reference, source = self._inputs.reference, self._inputs.others[name]
+        what = f"{name}, {list(self._inputs.others).index(name) + 1} of {len(self._inputs.others)}"
         found = self._estimate(name, what, reference.given, source.given, self._options)
         if isinstance(found, Entry):
             found = replace(found, on_others=self.interruption.attempt(partial(self._on_others, found)) or {})
@@ -268,7 +270,7 @@ class _Rounds:
     @cached_property
     def _rows(self) -> dict[str, ResidentRows]:
         """The samples of all stored sources; empty if they are too many to be held together."""
-        found = {name: each.side.source for name, each in self._field.others.items()}
+        found = {name: each.side.source for name, each in self._inputs.others.items()}
         stored = {name: each for name, each in found.items() if isinstance(each, FiniteSource)}
         if sum(each.nbytes for each in stored.values()) > _MOST_HELD:
             return {}

@@ -60,7 +60,7 @@ def comparable(
     """
     found: list[ComparableSource] = []
     for number, each in enumerate(sources):
-        given = each if mapped else _like(sources[0], each)
+        given = each if mapped else _with_channels_of(sources[0], each)
         source, known = surveyed(given, access, seed=seed, progress=partial(progress, number))
         ends, first = observed_range(source, known), found[0] if found else None
         check = _check_scales if mapped else check_comparable
@@ -69,7 +69,7 @@ def comparable(
     return found
 
 
-def _like(reference: Source, other: Source) -> Source:
+def _with_channels_of(reference: Source, other: Source) -> Source:
     """The other source with its channels where those of the reference are, if both are clearly colour images."""
     wanted, found = reference.info.event_shape, other.info.event_shape
     if wanted == found or len(wanted) != 3 or len(found) != 3 or not isinstance(other, FiniteSource):

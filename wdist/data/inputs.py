@@ -16,7 +16,7 @@ def reads(address: str, file: Path) -> bool:
 
     An address reads the file that it names, weights and code that its options name, and every image below a folder of images.
     """
-    return any(_is(path, file) or _holds(path, file) for path in _paths(address))
+    return any(_same_file(path, file) or _holds(path, file) for path in _paths(address))
 
 
 def _paths(address: str) -> Iterator[Path]:
@@ -46,7 +46,7 @@ def _files_of_module(module: str) -> Iterator[Path]:
             yield from (Path(f"{stem}.py"), stem / "__init__.py")
 
 
-def _is(path: Path, file: Path) -> bool:
+def _same_file(path: Path, file: Path) -> bool:
     try:
         return os.path.samefile(path, file)
     except (OSError, ValueError):  # one of them is not there, or no path at all
@@ -65,7 +65,7 @@ def _holds(folder: Path, file: Path) -> bool:
     from wdist.data.sources.images import SUFFIXES, image_paths
 
     images = image_paths(folder)
-    if file.exists() and any(_is(image, file) for image in images):
+    if file.exists() and any(_same_file(image, file) for image in images):
         return True
     if not images and file.suffix.lower() in PART_SUFFIXES:
         return file.resolve().parent == folder.resolve()

@@ -140,7 +140,7 @@ class Measure:
         if self.training_rows is not None:
             return self.training_rows.some(limit)
         values = self.train.next(limit if drawn is None else min(limit, drawn))
-        return ResidentRows(values=values.cpu(), info=_in_units_already(self.info))
+        return ResidentRows(values=values.cpu(), info=_without_scaling(self.info))
 
     @property
     def streamed(self) -> bool:
@@ -172,7 +172,7 @@ class Measure:
             self.train.close()
 
 
-def _in_units_already(info: SourceInfo) -> SourceInfo:
+def _without_scaling(info: SourceInfo) -> SourceInfo:
     return replace(info, scale=1.0, offset=0.0)
 
 
@@ -239,7 +239,7 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None,
     note = "training samples come from shuffled runs of neighbouring rows"
     drawn = min(source.count - len(excluded), min(_SPOOL_BYTES, free_disk()) // row_bytes)
     if costly_in_runs(source, pool_rows, drawn):
-        numbers = np.sort(np.concatenate([excluded, _spread(excluded, source.count, drawn, seed=seed)]))
+        numbers = np.sort(np.concatenate([excluded, _stratified(excluded, source.count, drawn, seed=seed)]))
         rows, apart = _spooled(source, numbers), np.searchsorted(numbers, excluded)
         note = f"training samples are {drawn:,} rows chosen at random, in a temporary file"
     kept = _read_apart(rows, apart)  # in one call, because files of some formats are read whole each time
@@ -259,7 +259,7 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None,
     )
 
 
-def _spread(excluded: np.ndarray, count: int, size: int, *, seed: int) -> np.ndarray:
+def _stratified(excluded: np.ndarray, count: int, size: int, *, seed: int) -> np.ndarray:
     """Sorted numbers of ``size`` rows that are not excluded: one at random from each of ``size`` equal parts of these rows."""
     ends = np.arange(size + 1) * (count - len(excluded)) // size
     within = np.random.default_rng([seed, count, 2]).random(size)
@@ -301,7 +301,7 @@ def _read_apart(source: FiniteSource, numbers: np.ndarray) -> Tensor:
 
 def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device, draws: int | None) -> Measure:
     # Drawn on the CPU, so that validation and held-out draws are the same on every machine.
-    drawn = _in_units_already(source.info)
+    drawn = _without_scaling(source.info)
     affordable = max(_LEAST_DRAWN, DRAWN_COORDINATES // source.info.dim)
     validation = source.draw(min(DRAWN_VALIDATION, affordable), random_stream(seed, side, 1))
     held_out = source.draw(draws or min(DRAWN_HELD_OUT, affordable), random_stream(seed, side, 2))

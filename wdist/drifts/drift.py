@@ -140,19 +140,19 @@ def run_drift(
     samples = (*values, *missing_of(tables))
     columns = column_drifts(samples, confidence=options.confidence, seed=options.seed)
     pairs = pair_drifts(values, seed=options.seed)
-    estimate = run_estimate(first, second, _for_one_test(options), observer=observer, command="drift")
+    estimate = run_estimate(first, second, _joint_options(options), observer=observer, command="drift")
     plan = None if estimate.transport is None or estimate.transport.coupling is None else estimate.transport.coupling.plan
     shares: Sequence[float | None] = () if plan is None else tables.shares(plan)
     return Drift(
         reference=_with_units(estimate.a),
         current=_with_units(estimate.b),
         columns=tuple(
-            replace(column, adjusted=_of_three(column.adjusted), share=share) for column, share in zip_longest(columns, shares)
+            replace(column, adjusted=_corrected(column.adjusted), share=share) for column, share in zip_longest(columns, shares)
         ),
-        pairs=tuple(replace(pair, adjusted=_of_three(pair.adjusted)) for pair in pairs),
+        pairs=tuple(replace(pair, adjusted=_corrected(pair.adjusted)) for pair in pairs),
         rows=() if plan is None else tables.moved_rows(plan),
         samples=samples,
-        joint_p_value=1.0 if estimate.detected is None else _of_three(estimate.detected.p_value),
+        joint_p_value=1.0 if estimate.detected is None else _corrected(estimate.detected.p_value),
         estimate=estimate,
         confidence=options.confidence,
         verdict=None if limits is None else judged(estimate, rules_of(limits, None, estimate), on=limits.on).verdict,
@@ -166,12 +166,12 @@ def _with_units(side: SourceInfo) -> SourceInfo:
     return replace(side, units=re.sub(" in A$", " in the reference", side.units))
 
 
-def _for_one_test(options: EstimateOptions) -> EstimateOptions:
+def _joint_options(options: EstimateOptions) -> EstimateOptions:
     """Options of the joint estimate, with at most a third of the error and a confidence rounded to few digits."""
     return replace(options, confidence=1 - math.floor(1e4 * (1 - options.confidence) / _TESTS) / 1e4)
 
 
-def _of_three(p_value: float) -> float:
+def _corrected(p_value: float) -> float:
     """A p-value corrected for the three tests."""
     return min(1.0, _TESTS * p_value)
 

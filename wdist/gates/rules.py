@@ -269,7 +269,7 @@ class NoMoreDetected(_EstimatedGrowth):
         factor, now, before = 1 + self.tolerance, self.now, self.before
         assert now.errors is not None and before.errors is not None, "both are detected"  # noqa: PT018
         errors = [new + factor * old for new, old in zip(now.errors, before.errors, strict=True)]
-        margin = max(_reach(now), _reach(before)) * math.hypot(*errors)
+        margin = max(_quantile(now), _quantile(before)) * math.hypot(*errors)
         least = factor * max(_value(before), 0.0) - _value(now)
         return Limits(
             passes_within=math.nextafter(_upper(now) + least - margin, -math.inf),
@@ -369,7 +369,7 @@ def _upper(interval: Interval) -> float:
     return interval.upper
 
 
-def _reach(interval: Interval) -> float:
+def _quantile(interval: Interval) -> float:
     """Half the width of the interval in standard errors: the quantile of its test."""
     error = math.hypot(*(interval.errors or (0.0,)))
     return (_upper(interval) - interval.lower) / 2 / error if error > 0 else 0.0

@@ -210,7 +210,7 @@ class _SequentialRun:
 
     def __init__(self, a: _Stream, b: _Stream, warnings: tuple[str, ...], options: EstimateOptions, *, most: int) -> None:
         self.streams, self.warnings, self.space = (a, b), warnings, options.features
-        self.options = _of_one_round(options)
+        self.options = _training_options(options)
         self.last: Estimate
         self._past = [stream.next(_FIRST) for stream in self.streams]
         self._most, self._rounding = most, 0.0
@@ -301,7 +301,7 @@ def _sequence(a: SourceInfo, b: SourceInfo, options: EstimateOptions) -> Confide
     return BernsteinSequence(alpha=alpha, reach=diameter * (1 + 1e-9))
 
 
-def _of_one_round(options: EstimateOptions) -> EstimateOptions:
+def _training_options(options: EstimateOptions) -> EstimateOptions:
     """Options of one training: no transport, no folds, few steps by default, and samples that are already encoded."""
     trained = options.critic == AUTO or (options.critic in CATALOGUE and CATALOGUE[options.critic].trained)
     budget = Budget(steps=_STEPS) if options.budget is None and trained else options.budget

@@ -39,7 +39,7 @@ def proved_order(comparison: Comparison) -> str:
     if not claims:
         tested = ", and no test finds a difference" if any(each.tested for each in comparison.orders.levels) else ""
         return f"No order is proved at this sample size: all intervals overlap{tested}"
-    inside, (whole, parts) = _inside(groups, claims), _KINDS_OF_ORDER[decided.level]
+    inside, (whole, parts) = _order_within_groups(groups, claims), _KINDS_OF_ORDER[decided.level]
     if len(groups) == 1:
         return f"{parts} {confidence}: {inside}; the rest is not separable"
     sentence = f"{whole}, nearest first, {confidence}: {order(groups)}"
@@ -106,14 +106,14 @@ def levels_of_order(comparison: Comparison) -> Iterator[str]:
 def comparison_sentences(comparison: Comparison) -> Iterator[str]:
     """The shard, briefly trained critics, metric, confidence, inseparable pairs, the sample sets, the noise floor."""
     if comparison.shard is not None:
-        yield _part(comparison.shard, len(comparison.ranking))
+        yield _about_shard(comparison.shard, len(comparison.ranking))
     if comparison.orders.detected.withheld:
-        yield _withheld(comparison)
-    yield _stated(comparison)
+        yield _about_withheld(comparison)
+    yield _about_bounds(comparison)
     yield from _samples_needed(comparison.separations)
     yield _about_samples(comparison)
     if comparison.noise_floor is not None:
-        yield _floor(comparison.noise_floor)
+        yield _about_noise_floor(comparison.noise_floor)
 
 
 def place(comparison: Comparison, entry: Entry) -> str:
@@ -129,14 +129,14 @@ def order(groups: Sequence[Sequence[str]]) -> str:
     return " < ".join(group[0] if len(group) == 1 else f"({', '.join(group)})" for group in groups)
 
 
-def _part(shard: ComparisonShard, sources: int) -> str:
+def _about_shard(shard: ComparisonShard, sources: int) -> str:
     return (
         f"This is shard {shard.number + 1} of {shard.of}, with {sources} of {len(shard.names)} sources: order and places are among "
         f"these alone. wdist merge joins the documents of all shards."
     )
 
 
-def _stated(comparison: Comparison) -> str:
+def _about_bounds(comparison: Comparison) -> str:
     space = "" if comparison.features is None else f" in the space of the features {comparison.features.spec}"
     metric = METRICS[comparison.metric]
     one_set = "samples" if comparison.reference.count is not None else "draws"
@@ -147,7 +147,7 @@ def _stated(comparison: Comparison) -> str:
     )
 
 
-def _inside(groups: Sequence[Sequence[str]], claims: Sequence[OrderClaim]) -> str:
+def _order_within_groups(groups: Sequence[Sequence[str]], claims: Sequence[OrderClaim]) -> str:
     """Claims about two sources of the same group."""
     home = {name: number for number, group in enumerate(groups) for name in group}
     inside = [f"{each.nearer} < {each.farther}" for each in claims if home[each.nearer] == home[each.farther]]
@@ -158,7 +158,7 @@ def _inside(groups: Sequence[Sequence[str]], claims: Sequence[OrderClaim]) -> st
     return f"the order of {counted(len(inside))} of {counted(pairs)} pairs{where}, which the JSON document lists"
 
 
-def _withheld(comparison: Comparison) -> str:
+def _about_withheld(comparison: Comparison) -> str:
     nearer = {claim.nearer for claim in comparison.orders.detected.withheld}
     names = [entry.name for entry in comparison.ranking if entry.name in nearer]
     which = "it is not called nearer than others" if len(names) == 1 else "none of them is called nearer than others"
@@ -209,7 +209,7 @@ def _about_samples(comparison: Comparison) -> str:
     else:
         groups = comparison.samples_groups
         shown = order(groups) if len(groups) > 1 else ""
-        inside = _inside(groups, comparison.samples_order)
+        inside = _order_within_groups(groups, comparison.samples_order)
         sentence = f"Certain order of the sample sets themselves: {' and '.join(part for part in (shown, inside) if part)}"
     if comparison.equal_counts:
         return sentence + "."
@@ -220,7 +220,7 @@ def _about_samples(comparison: Comparison) -> str:
     )
 
 
-def _floor(floor: Entry) -> str:
+def _about_noise_floor(floor: Entry) -> str:
     samples, population = floor.samples, floor.population
     what = "halves" if floor.source.count is not None else "sets of draws"
     apart = samples.lower if samples.upper is None else samples.upper

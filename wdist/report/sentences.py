@@ -276,13 +276,13 @@ def held_out(population: PopulationBound | DivergenceOfPopulations) -> str:
 
 def units(*sources: SourceInfo) -> str:
     """Units of the distances between some sources."""
-    words = list(dict.fromkeys(_worded(info) for info in sources))
+    words = list(dict.fromkeys(_units_in_words(info) for info in sources))
     if len(words) == 1:
         return words[0]
     return ", ".join(f"{name} {word}" for name, word in zip("AB", words, strict=True))
 
 
-def _worded(info: SourceInfo) -> str:
+def _units_in_words(info: SourceInfo) -> str:
     if info.units in ("as stored", ""):
         return "in the units of the data"
     return f"in the units {info.units}" if info.units.startswith("of ") else f"values {info.units}"

@@ -114,13 +114,14 @@ def shares(a: SampledTable, b: SampledTable, columns: Sequence[Column]) -> list[
         columns: the columns as they are encoded.
     """
     parts = [
-        _apart(a.rows[:, k], b.rows[:, k], column, (a.columns[k].levels, b.columns[k].levels)) for k, column in enumerate(columns)
+        _column_distance(a.rows[:, k], b.rows[:, k], column, (a.columns[k].levels, b.columns[k].levels))
+        for k, column in enumerate(columns)
     ]
     whole = sum(parts)
     return [part / whole if whole > 0 else 0.0 for part in parts]
 
 
-def _apart(x: np.ndarray, y: np.ndarray, column: Column, levels: tuple[tuple[str, ...], tuple[str, ...]]) -> float:
+def _column_distance(x: np.ndarray, y: np.ndarray, column: Column, levels: tuple[tuple[str, ...], tuple[str, ...]]) -> float:
     """W1 between the values of a column on both sides, without missing ones, in its unit of length."""
     known = [values[np.isfinite(values)] for values in (x, y)]
     if not all(map(len, known)):
@@ -145,7 +146,9 @@ def advice(tables: Sequence[SampledTable], columns: Sequence[Column], *, scaled:
         columns: the columns as they are encoded.
         scaled: whether the columns have units of length.
     """
-    names = [column.name for k, column in enumerate(columns) if any(_identifies(column, table.rows[:, k]) for table in tables)]
+    names = [
+        column.name for k, column in enumerate(columns) if any(_looks_like_identifier(column, table.rows[:, k]) for table in tables)
+    ]
     warnings = []
     if names:
         shown = shortened([repr(name) for name in names], 5)
@@ -197,7 +200,7 @@ def _measured_as_levels(column: Column) -> str:
     )
 
 
-def _identifies(column: Column, values: np.ndarray) -> bool:
+def _looks_like_identifier(column: Column, values: np.ndarray) -> bool:
     """Whether a column looks like an identifier: texts that hardly repeat, or whole numbers that count rows or have such a name."""
     if column.type == CATEGORY:
         known = values[np.isfinite(values)]

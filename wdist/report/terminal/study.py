@@ -39,7 +39,7 @@ def rendered_study(result: StudyResult) -> RenderableType:
             *(Text.assemble((f"{each.name}: ", "bold"), ("skipped: ", "yellow"), each.reason) for each in result.skipped),
         ]
     if study.source:
-        parts += [Text(""), Text(_closeness(result))]
+        parts += [Text(""), Text(_largest_difference(result))]
     if result.conclusion.checks:
         headers = ("claim of the paper" if study.source else "claim", "holds", "measured here")
         parts += [Text(""), checks_table(headers, ((each.claim, each.holds, each.detail) for each in result.conclusion.checks))]
@@ -153,7 +153,7 @@ def _with_unit(value: float, unit: str) -> str:
     return f"{nearest(value, _DIGITS)} {unit}".rstrip()
 
 
-def _papers(row: ReproducedNumber) -> str | None:
+def _paper_number(row: ReproducedNumber) -> str | None:
     if isinstance(row.paper, tuple):
         low, high = row.paper
         return f"{nearest(low, _DIGITS)} to {_with_unit(high, row.unit)}"
@@ -168,7 +168,7 @@ def _difference(row: ReproducedNumber) -> str | None:
     return ("+" if row.difference > 0 else "") + (_with_unit(row.difference, row.unit) if row.difference else "0")
 
 
-def _closeness(result: StudyResult) -> str:
+def _largest_difference(result: StudyResult) -> str:
     farthest = result.largest_difference
     if farthest is None:
         return "The paper states no number to compare with."
@@ -183,7 +183,7 @@ _COMPARISONS = StudyTable(
         Column("", "row", "text"),
         Column("", "column", "text"),
         Column("ours", lambda row: _with_unit(row.ours, row.unit)),
-        Column("paper", _papers, empty="not stated"),
+        Column("paper", _paper_number, empty="not stated"),
         Column("ours - paper", _difference),
     ),
 )
