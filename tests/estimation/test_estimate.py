@@ -395,7 +395,7 @@ def test_a_negative_seed_is_refused(sets):
 
 def test_values_without_room_for_distances_are_refused():
     huge = np.random.default_rng(0).normal(size=(50, 2)) * 1e305
-    with pytest.raises(SourceError, match="too far"):
+    with pytest.raises(SourceError, match="too wide"):
         estimate(huge, huge + 1e305, **FAST)
 
 

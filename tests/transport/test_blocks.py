@@ -16,7 +16,7 @@ from wdist.checkpoints.folder import kept
 from wdist.ground_metric import L2
 from wdist.transport import blocks
 from wdist.transport.blocks import Work, _members, _units, affordable_work, block_coupling, couple
-from wdist.transport.coupling import Effort, carried, cost_above
+from wdist.transport.coupling import Effort, computed_cost, cost_above
 
 KINDS = ("plane", "many dimensions", "ties", "clusters")
 
@@ -58,7 +58,7 @@ def test_marginals_are_met_and_the_cost_is_not_below_w1(counts, kind, rounds):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_round_costs_no_more_than_the_one_before(counts, kind):
     x, y = sides(kind, counts)
-    costs = [carried(*map(torch.from_numpy, (x, y)), plan_of(x, y, size=40, rounds=rounds), L2) for rounds in range(7)]
+    costs = [computed_cost(*map(torch.from_numpy, (x, y)), plan_of(x, y, size=40, rounds=rounds), L2) for rounds in range(7)]
     assert all(later <= earlier * (1 + 1e-9) + 1e-12 for earlier, later in pairwise(costs))
 
 
@@ -70,14 +70,15 @@ def test_it_approaches_the_optimum_while_random_blocks_do_not(kind):
     orders = (np.array_split(random.permutation(n), 10) for n in counts)
     at_random = np.mean([exact_w1(x[rows], y[columns]) for rows, columns in zip(*orders, strict=True)])
     truth = exact_w1(x, y)
-    found = carried(*map(torch.from_numpy, (x, y)), plan_of(x, y, size=60, rounds=12), L2)
+    found = computed_cost(*map(torch.from_numpy, (x, y)), plan_of(x, y, size=60, rounds=12), L2)
     assert truth * (1 - 1e-12) <= found < 1.06 * truth
     assert found - truth < (at_random - truth) / 3
 
 
 def test_one_block_of_everything_is_optimal():
     x, y = sides("plane", (90, 70))
-    assert carried(*map(torch.from_numpy, (x, y)), plan_of(x, y, size=160, rounds=1), L2) == pytest.approx(exact_w1(x, y), rel=1e-9)
+    plan = plan_of(x, y, size=160, rounds=1)
+    assert computed_cost(*map(torch.from_numpy, (x, y)), plan, L2) == pytest.approx(exact_w1(x, y), rel=1e-9)
 
 
 @pytest.mark.parametrize("nbytes", [1 << 30, 1 << 18])

@@ -51,7 +51,7 @@ class DivergenceOfPopulations:
     lower: float
     """One-sided lower confidence bound."""
     upper: float | None
-    """Lambda times the upper confidence bound for W1; None if there is none."""
+    """Lambda times the upper confidence bound for W1; None if that was not computed."""
     confidence: float
     """Joint confidence of all bounds of the result, those for W1 included."""
     jointly_with: int

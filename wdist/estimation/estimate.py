@@ -107,7 +107,7 @@ def run_estimate(
         if options.divergence is not None:
             search = partial(find_divergence, pair, found.results, bounds, errors, run)
             divergence = processes().from_first("a divergence", search)
-        concluded = _concluded(pair, bounds, found, errors, run, truth=truth, command=command)
+        concluded = _as_estimate(pair, bounds, found, errors, run, truth=truth, command=command)
         return replace(concluded, block=block, noise_floor=floor, semi_discrete=semi_discrete, divergence=divergence)
 
 
@@ -240,7 +240,7 @@ def _expected_transport(pair: Pair, run: Run) -> float:
     return cheapest if plan_fits(pair) and cheapest <= run.most_transport_seconds else 0.0
 
 
-def _patience(run: Run, planned: float) -> float:
+def _stop_time(run: Run, planned: float) -> float:
     """Clock time at which a stage planned for ``planned`` seconds is given up; infinite without a time budget."""
     return math.inf if run.limit is None else now() + max(run.limit - run.seconds, planned + _GRACE)
 
@@ -284,7 +284,7 @@ def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget,
             whole=bounds,
             seconds=run.population_seconds,
             most_seconds=run.most_population_seconds,
-            deadline=_patience(run, run.most_population_seconds),
+            deadline=_stop_time(run, run.most_population_seconds),
             progress=run.agenda.progress,
         )
 
@@ -309,7 +309,7 @@ def _measure_blocks(pair: Pair, plan: BlockPlan, errors: ErrorBudget, run: Run) 
 
     def measured() -> Blocks | None:
         run.agenda.stage(f"transport between blocks of {plan.size} samples", plan.seconds)
-        return block_distances(pair, run.metric, plan, deadline=_patience(run, plan.seconds), **_mean_options(pair, errors, run))
+        return block_distances(pair, run.metric, plan, deadline=_stop_time(run, plan.seconds), **_mean_options(pair, errors, run))
 
     return run.interruption.attempt(measured)
 
@@ -372,7 +372,7 @@ def _no_blocks(pair: Pair, plan: BlockPlan | None, block: Blocks | None, run: Ru
         yield f"--blocks {run.options.blocks} needs at least {needed:,} samples of each side, not {fewest:,}; give smaller blocks"
 
 
-def _concluded(
+def _as_estimate(
     pair: Pair, bounds: TransportBounds, found: FoundCritics, errors: ErrorBudget, run: Run, *, truth: float | None, command: str
 ) -> Estimate:
     options = run.options

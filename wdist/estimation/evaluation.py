@@ -268,7 +268,7 @@ def judge(
         ),
         population=PopulationBound(
             estimate=held_out_value / K,
-            lower=_claimed(lower, rounding, margin),
+            lower=_with_margin(lower, rounding, margin),
             confidence=errors.confidence,
             jointly_with=errors.bounds,
             method=errors.method,
@@ -282,7 +282,7 @@ def judge(
     )
 
 
-def _claimed(lower: float, rounding: float, margin: Margin) -> float:
+def _with_margin(lower: float, rounding: float, margin: Margin) -> float:
     return max(0.0, (lower - margin.roundings * rounding) * (1 - margin.share))
 
 
@@ -300,7 +300,7 @@ def lower_over_folds(folds: Sequence[HeldOut], errors: ErrorBudget, *, margin: M
     Asymptotic; the standard error s is that of :func:`wdist.bounds.mean_difference.mean_difference`.
     """
     lower = mean_difference([(each.a, each.b) for each in folds]).lower(errors.alpha)
-    return _claimed(lower, max(each.rounding for each in folds), margin)
+    return _with_margin(lower, max(each.rounding for each in folds), margin)
 
 
 def _potential(

@@ -72,7 +72,7 @@ class SamplesInterval:
 
     @property
     def relative_gap(self) -> float | None:
-        """Gap as a share of the upper bound; 0 if both are 0."""
+        """Gap relative to the upper bound; 0 if both are 0."""
         if self.upper is None or self.gap is None:
             return None
         return self.gap / self.upper if self.upper > 0 else 0.0

@@ -100,7 +100,7 @@ def side_by_side(tasks: Sequence[Callable[[], T]], run: Run, *, what: str, count
                             process.join()
                             relay.ended(number)
                         else:
-                            relay.told(number, message)
+                            relay.received(number, message)
             except KeyboardInterrupt:
                 if run.interruption.requested:
                     raise
@@ -119,7 +119,7 @@ def _forked(task: Callable[[], object], run: Run, others: list[Connection]) -> t
     """Starts a process for a task, and returns the connection from it; ``others`` are the connections from earlier processes."""
     context = get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_do, args=(task, run, sender, [receiver, *others]), daemon=True)
+    process = context.Process(target=_run_in_fork, args=(task, run, sender, [receiver, *others]), daemon=True)
     signal.pthread_sigmask(signal.SIG_BLOCK, _CTRL_C)  # in the fork, until its own handler is in place
     try:
         with warnings.catch_warnings():  # about the display's threads, which a fork does not use
@@ -131,7 +131,7 @@ def _forked(task: Callable[[], object], run: Run, others: list[Connection]) -> t
     return receiver, process
 
 
-def _do(task: Callable[[], object], run: Run, sender: Connection, receivers: list[Connection]) -> NoReturn:
+def _run_in_fork(task: Callable[[], object], run: Run, sender: Connection, receivers: list[Connection]) -> NoReturn:
     """Does the work of a fork, and exits without the usual clean-up, which belongs to the process that was forked."""
     try:
         for each in receivers:  # so that sending fails once the first process is gone
@@ -202,7 +202,7 @@ class _Relay:
         self._share: dict[int, float] = {}
         """Fraction of that training done so far."""
 
-    def told(self, number: int, event: object) -> None:
+    def received(self, number: int, event: object) -> None:
         match event:
             case CriticStarted():
                 self._found[number] += self._critic.get(number, 0.0)

@@ -26,7 +26,7 @@ from wdist.estimation.population_upper import (
 from wdist.estimation.result import TransportBounds
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, product_above
-from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, Execution, Plan, displaced, predicted_seconds
+from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, Execution, Plan, displacement, predicted_seconds
 from wdist.transport.pricing import Pricing, screens
 from wdist.transport.samples import upper_bound
 
@@ -80,7 +80,7 @@ def transport_bounds(
         return TransportBounds(coupling=Coupling(cost=0.0, exact=True, method="A and B are the same", plan=plan))
     spread, drawn = pair.standardisation.spread, pair.a.digest is None and pair.b.digest is None
     execution = execution or Execution()
-    told = execution.bounded
+    outer = execution.bounded
     coupling = upper_bound(
         pair.a.everything,
         pair.b.everything,
@@ -89,7 +89,7 @@ def transport_bounds(
         effort=_effort(0.0 if drawn else seconds, pair, tolerance, most_seconds=most_seconds),
         seed=seed,
         metric=metric,
-        execution=replace(execution, bounded=lambda lower, upper: told(lower * spread, upper * spread)),
+        execution=replace(execution, bounded=lambda lower, upper: outer(lower * spread, upper * spread)),
     )
     if coupling is None:
         return TransportBounds()
@@ -123,7 +123,7 @@ def closing_lower(
         if screens((x, y), (u, v)):
             priced = Pricing(x, y, metric, device=device).below(u, v, roundings=margin.roundings)
             value = priced.dual_value(u, v, np.full(len(u), 1 / len(u)), np.full(len(v), 1 / len(v)))
-            certain = value - margin.roundings * (displaced(x, metric) + displaced(y, metric))
+            certain = value - margin.roundings * (displacement(x, metric) + displacement(y, metric))
             return max(0.0, math.nextafter(certain * spread * (1 - 4 * UNIT_ROUNDOFF - margin.share), 0.0))
     critic = _closing_critic(pair, potentials, metric, on_a_line=on_a_line)
     if critic is None:

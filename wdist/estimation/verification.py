@@ -128,7 +128,7 @@ def verify(
     began, observer = time.perf_counter(), observer or Silent()
     proof, access, chosen_device = read_proof(path), access or Access(), choose_device(device)
     if access.scale != NO_SCALE:
-        raise UsageError("a proof states the units of its columns, and these are what is checked; leave out the scale")
+        raise UsageError("a proof states the units of its columns, and verification uses these; leave out the scale")
     observer.notify(Stage(what="reading and checking the samples"))
     stated = proof.statement
     # No cache: the samples themselves are read again.
@@ -143,14 +143,14 @@ def verify(
         metric=METRICS[stated.metric],
         encoding=stated.encoding,
         features=space,
-        most_held=_sizes(proof),
+        most_held=_held_out_sizes(proof),
         draws=stated.draws,
         progress=lambda fraction: observer.notify(StageProgress(fraction=fraction)),
     )
     with closing(pair):
         _check_fit(path, proof, pair)
-        checked = _Checked(proof, pair, observer)
-        estimate = _estimate(checked, pair, space, chosen_device, seconds=time.perf_counter() - began)
+        proved = _ProvedBounds(proof, pair, observer)
+        estimate = _estimate(proved, pair, space, chosen_device, seconds=time.perf_counter() - began)
     claims = _claims(stated)
     asked = (*_sources(pair, proof), *_units(sides, stated), *_features(space, stated))
     findings = (*asked, *_critics(estimate, stated), *_all_ends(estimate, claims))
@@ -185,7 +185,7 @@ def _untrusted(what: str, where: str) -> TrustRequired:
     return TrustRequired(f"{what} is code that the proof names; --trust covers only what you type, so name it yourself as {where}")
 
 
-def _sizes(proof: Proof) -> tuple[int | None, int | None]:
+def _held_out_sizes(proof: Proof) -> tuple[int | None, int | None]:
     """Number of rows held out on each side; None with folds, and for endless sources."""
     if proof.statement.folds is not None:
         return None, None
@@ -236,7 +236,7 @@ def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
         raise SourceError(f"{path} uses a bound for samples in a known range, which these do not have")
 
 
-class _Checked:
+class _ProvedBounds:
     """The bounds that the evidence proves for one pair."""
 
     def __init__(self, proof: Proof, pair: Pair, observer: Observer) -> None:
@@ -353,29 +353,29 @@ class _Checked:
         return upper_from_duals(cost, *pair.standardised, (u, v), alpha, metric=self._metric, slack=_HALF_DUAL_ROUNDED)
 
 
-def _estimate(checked: _Checked, pair: Pair, space: FeatureSpace | None, device: torch.device, *, seconds: float) -> Estimate:
+def _estimate(proved: _ProvedBounds, pair: Pair, space: FeatureSpace | None, device: torch.device, *, seconds: float) -> Estimate:
     """Returns the proved bounds as an estimate."""
-    results = [checked.transport.on(result) for result in checked.critics]
+    results = [proved.transport.on(result) for result in proved.critics]
     return Estimate(
         command="verify",
-        samples=checked.transport.tightest(results),
+        samples=proved.transport.tightest(results),
         critic=results[0],
         baselines=tuple(results[1:]),
         a=pair.a.info,
         b=pair.b.info,
         digest_a=pair.a.digest,
         digest_b=pair.b.digest,
-        metric=checked.stated.metric,
-        seed=checked.stated.seed,
+        metric=proved.stated.metric,
+        seed=proved.stated.seed,
         truth=None,
         seconds=seconds,
         environment=environment(device),
         preview=None,
         warnings=pair.warnings,
-        folds=checked.stated.folds,
+        folds=proved.stated.folds,
         features=None if space is None else replace(space.facts, dim=pair.a.info.dim),
-        transport=checked.transport,
-        divergence=checked.divergence,
+        transport=proved.transport,
+        divergence=proved.divergence,
     )
 
 
@@ -385,13 +385,13 @@ def _sources(pair: Pair, proof: Proof) -> Iterator[Check]:
         same = measure.digest == source.digest
         detail = "not those of the claim" if not same else "drawn again from the seed" if source.digest is None else "as claimed"
         yield Check(what=f"samples {name}", ok=same, detail=detail)
-        drawn = all(_is_drawn(measure, rows[which], stated, fold) for fold, rows in enumerate(proof.held_out))
+        drawn = all(_chosen_by_seed(measure, rows[which], stated, fold) for fold, rows in enumerate(proof.held_out))
         parts = f"{measure.held_out.count}" if stated.folds is None else f"{stated.folds} folds"
         detail = f"{parts}, chosen by the seed" if drawn else "not those that the seed chooses"
         yield Check(what=f"held-out samples {name}", ok=drawn, detail=detail)
 
 
-def _is_drawn(measure: Measure, held_out: np.ndarray | None, stated: Statement, fold: int) -> bool:
+def _chosen_by_seed(measure: Measure, held_out: np.ndarray | None, stated: Statement, fold: int) -> bool:
     """Whether the held-out rows are those that the seed chooses."""
     if measure.digest is None or held_out is None:
         return measure.digest is None and held_out is None

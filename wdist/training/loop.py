@@ -213,7 +213,7 @@ class TrainingRun:
         self.critic.eval()
 
 
-def train(run: TrainingRun, **how: Unpack["_How"]) -> TrainingOutcome:
+def train(run: TrainingRun, **arguments: Unpack["_TrainingArguments"]) -> TrainingOutcome:
     """Maximises the dual value, and leaves the weights with the best validation value in the critic.
 
     Ctrl-C ends the training, not the program, and keeps the best weights so far. The arguments are those of :func:`train_together`.
@@ -221,13 +221,13 @@ def train(run: TrainingRun, **how: Unpack["_How"]) -> TrainingOutcome:
     Raises:
         TrainingDiverged: the first validation value was not finite.
     """
-    (outcome,) = train_together([run], **how)
+    (outcome,) = train_together([run], **arguments)
     if not outcome.history:
         raise TrainingDiverged(f"{run.name} gave no finite value at step {outcome.steps}; try a lower --learning-rate")
     return outcome
 
 
-class _How(TypedDict):
+class _TrainingArguments(TypedDict):
     ascend: Ascent
     minibatch: Minibatch
     budget: Budget

@@ -28,7 +28,7 @@ from wdist.data.rows import ResidentRows, Rows
 from wdist.distributed.processes import processes
 from wdist.errors import SourceError
 from wdist.ground_metric import GroundMetric
-from wdist.transport.coupling import Coupling, Effort, Plan, carried, cost_above, in_parallel, predicted_seconds, solve
+from wdist.transport.coupling import Coupling, Effort, Plan, computed_cost, cost_above, in_parallel, predicted_seconds, solve
 
 _SIZES = (1000, 500, 250, 100, 50)  # entries in a group, which limits the samples of each side in a block
 _ENOUGH_ROUNDS, _MOST_ROUNDS = 5, 40  # with fewer rounds, smaller blocks gain more in the same time
@@ -261,7 +261,7 @@ class _Coupling:
         """Makes the tree."""
         tree = partial(_tree, self._x, self._y, units_x, units_y, self.random.generator)
         self.plan = processes().from_first("a tree of halves", tree)
-        self._cost = carried(self._x, self._y, self.plan, self._metric)
+        self._cost = computed_cost(self._x, self._y, self.plan, self._metric)
 
     def improve(self, *, together: int | None) -> None:
         """Improves the next groups of the round, at most ``together``, and ends the round after the last one."""
@@ -279,7 +279,7 @@ class _Coupling:
         self._done = stop
         if stop == len(groups):
             self.plan = _joined(self._improved)
-            before, self._cost = self._cost, carried(x, y, self.plan, self._metric)
+            before, self._cost = self._cost, computed_cost(x, y, self.plan, self._metric)
             self._gains[chosen] = before - self._cost
             self.rounds += 1
             self._groups, self._before, self._improved, self._done = None, None, [], 0

@@ -30,7 +30,7 @@ from wdist.data.memory import check_free
 from wdist.distributed.processes import processes
 from wdist.errors import SourceError
 from wdist.ground_metric import L2, GroundMetric
-from wdist.transport.coupling import BYTES_PER_PAIR, GAP, ROUNDED, SLACK, Execution, SolvedPlan, ascending, carried, solve
+from wdist.transport.coupling import BYTES_PER_PAIR, GAP, ROUNDED, SLACK, Execution, SolvedPlan, ascending, computed_cost, solve
 from wdist.transport.distinct import Distinct, distinct
 from wdist.transport.pricing import Priced, Pricing
 from wdist.transport.refinement import Problem, Start, among_smallest, coarser, distances
@@ -166,12 +166,12 @@ class _Solver:
         """The solution; None if interrupted before there is one."""
         if problem.largest <= self._small:
             return processes().from_first("transport", lambda: self._dense(problem))
-        return self._refined(problem, self._tolerance, self._told)
+        return self._refined(problem, self._tolerance, self._report)
 
-    def _told(self, lower: float, upper: float) -> None:
+    def _report(self, lower: float, upper: float) -> None:
         self._execution.bounded(lower, upper * (1 + SLACK))
 
-    def _refined(self, problem: Problem, tolerance: float, told: Callable[[float, float], None]) -> GeneratedPlan | None:
+    def _refined(self, problem: Problem, tolerance: float, report: Callable[[float, float], None]) -> GeneratedPlan | None:
         smaller, interruption = coarser(problem, self._random), self._execution.interruption
         if smaller.problem.largest <= self._small:
             solved = interruption.attempt(
@@ -182,17 +182,17 @@ class _Solver:
         if solved is None or interruption.requested:
             return None
         plan = solved.plan
-        return self._in_rounds(problem, tolerance, told, lambda pricing: smaller.start(plan, pricing))
+        return self._in_rounds(problem, tolerance, report, lambda pricing: smaller.start(plan, pricing))
 
     def _dense(self, problem: Problem) -> GeneratedPlan:
         """The solution by the dense solver with all points."""
         plan = solve(problem.x, problem.y, problem.a, problem.b, problem.metric)
         u, v = (side.numpy() for side in plan.potentials)
         lower = Pricing(problem.x, problem.y, problem.metric).below(u, v).dual_value(u, v, problem.a, problem.b)
-        return GeneratedPlan(plan=plan, lower=max(lower, 0.0), upper=carried(problem.x, problem.y, plan, problem.metric))
+        return GeneratedPlan(plan=plan, lower=max(lower, 0.0), upper=computed_cost(problem.x, problem.y, plan, problem.metric))
 
     def _in_rounds(
-        self, problem: Problem, tolerance: float, told: Callable[[float, float], None], start: Callable[[Pricing], Start]
+        self, problem: Problem, tolerance: float, report: Callable[[float, float], None], start: Callable[[Pricing], Start]
     ) -> GeneratedPlan | None:
         """Does rounds of column generation; an interruption keeps the result so far."""
         rounds, interruption = _Rounds(problem, self._execution.device), self._execution.interruption
@@ -204,7 +204,7 @@ class _Solver:
 
         def one_round() -> None:
             found = rounds.next()
-            told(found.lower, found.upper)
+            report(found.lower, found.upper)
             late = now() > self._execution.deadline
             ended = late or found.closed(tolerance) or rounds.number >= self._most
             rounds.ended = processes().from_first("the next round", partial(_ends, rounds, ended))
@@ -266,7 +266,7 @@ class _Rounds:
         assert found is not None, "a round comes first"
         pricing = Pricing(problem.x, problem.y, problem.metric, device=self._device)
         lower = self._lower(pricing.below(*(side.numpy() for side in found.plan.potentials)), found.plan)
-        if abs(carried(problem.x, problem.y, found.plan, problem.metric) - found.upper) > GAP * found.upper:
+        if abs(computed_cost(problem.x, problem.y, found.plan, problem.metric) - found.upper) > GAP * found.upper:
             raise SourceError("the plan in the --checkpoint folder does not fit these samples; start again in another folder")
         self.found = replace(found, lower=lower)
 
@@ -323,7 +323,7 @@ class _Rounds:
             mass=mass[carries],
             potentials=(torch.from_numpy(u - middle), torch.from_numpy(v + middle)),
         )
-        return plan, carried(self._problem.x, self._problem.y, plan, self._problem.metric)
+        return plan, computed_cost(self._problem.x, self._problem.y, plan, self._problem.metric)
 
     def _thinned(self) -> _Arcs:
         """Drops arcs with large reduced costs if there are too many; arcs of the plan stay."""

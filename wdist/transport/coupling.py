@@ -126,7 +126,7 @@ def solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetr
     return SolvedPlan(rows=rows, columns=columns, mass=mass, potentials=potentials, optimal=log["warning"] is None and confirmed)
 
 
-def carried(x: Tensor, y: Tensor, plan: Plan, metric: GroundMetric) -> float:
+def computed_cost(x: Tensor, y: Tensor, plan: Plan, metric: GroundMetric) -> float:
     """The computed cost of a plan between points x, shape (n, dim), and y, shape (m, dim): the sum of mass times distance."""
     step, total = max(1, _NUMBERS_AT_ONCE // x.shape[1]), 0.0
     for start in range(0, len(plan.rows), step):
@@ -150,7 +150,12 @@ def cost_above(
         most = max(most, int(np.bincount(places).max()))
     misplaced += (64 + most) * UNIT_ROUNDOFF  # rounding of the masses, because 1 / n is not exact, and of these sums
     diameter = 2 * float(max(_farthest(side, x[:1], metric) for side in (x, y)))
-    return carried(x, y, plan, metric) * (1 + slack) + misplaced * diameter + displaced(x, metric, a) + displaced(y, metric, b)
+    return (
+        computed_cost(x, y, plan, metric) * (1 + slack)
+        + misplaced * diameter
+        + displacement(x, metric, a)
+        + displacement(y, metric, b)
+    )
 
 
 def _farthest(points: Tensor, point: Tensor, metric: GroundMetric) -> float:
@@ -158,7 +163,7 @@ def _farthest(points: Tensor, point: Tensor, metric: GroundMetric) -> float:
     return max(float(metric.norm(part - point).max()) for part in parts)
 
 
-def displaced(x: Tensor, metric: GroundMetric, mass: np.ndarray | None = None) -> float:
+def displacement(x: Tensor, metric: GroundMetric, mass: np.ndarray | None = None) -> float:
     """The largest error of the cost due to rounding a shift and a scale: the mean displacement of the samples."""
     norms = metric.norm(x)
     return _PREPARED * float(norms.mean() if mass is None else norms @ torch.from_numpy(mass))

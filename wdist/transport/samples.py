@@ -25,9 +25,9 @@ from wdist.transport.coupling import (
     Effort,
     Execution,
     Plan,
-    carried,
+    computed_cost,
     cost_above,
-    displaced,
+    displacement,
     equal_units,
     in_parallel,
     on_the_line,
@@ -93,7 +93,7 @@ def _solved(
     if not dense and not rounds:
         return None
     x, y = (prepare(gather(side)) for side in (a, b))
-    masses, rounding = (np.full(n, 1 / n), np.full(m, 1 / m)), displaced(x, metric) + displaced(y, metric)
+    masses, rounding = (np.full(n, 1 / n), np.full(m, 1 / m)), displacement(x, metric) + displacement(y, metric)
     if max(float(side.abs().max()) for side in (x, y)) > LARGEST:
         solved = solve(x, y, *masses, metric) if dense else None
     else:
@@ -129,14 +129,14 @@ def in_closed_form(
             there, total = prepare(point), 0.0
             for batch in map(prepare, others.batches(_at_once(there))):
                 distance = float(metric.norm(batch - there).mean())
-                total += len(batch) * (distance * (1 + slack) + displaced(batch, metric) + displaced(there, metric))
+                total += len(batch) * (distance * (1 + slack) + displacement(batch, metric) + displacement(there, metric))
             plan = in_parallel(np.arange(a.count), units_a, np.arange(b.count), units_b)
             return Coupling(cost=total / others.count, exact=True, method="one side is a single point", plan=plan)
     if a.span(0, 1, None).shape[1] > 1 or 64 * (a.count + b.count) > nbytes:
         return None
     x, y = (prepare(gather(side)) for side in (a, b))
     plan = on_the_line(x[:, 0].numpy(), y[:, 0].numpy())
-    cost = carried(x, y, plan, metric) * (1 + slack) + displaced(x, metric) + displaced(y, metric)
+    cost = computed_cost(x, y, plan, metric) * (1 + slack) + displacement(x, metric) + displacement(y, metric)
     return Coupling(cost=cost, exact=True, method="sorting, one dimension", plan=plan)
 
 

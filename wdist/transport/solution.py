@@ -25,7 +25,7 @@ from wdist.ground_metric import GroundMetric, ground_metric
 from wdist.lipschitz.linalg.rounding import LARGEST_SQUARED, product_above
 from wdist.presentable import Presentable
 from wdist.transport.column_generation import MOST_ROUNDS, bytes_held, column_generation
-from wdist.transport.coupling import Execution, Plan, cost_above, displaced
+from wdist.transport.coupling import Execution, Plan, cost_above, displacement
 
 _AIM = 0.999
 """Fraction of a requested gap that the solver aims at; the rest is left for rounding."""
@@ -153,7 +153,7 @@ def _solved(
     standardisation, outer = Standardisation.fit(x, y), execution.bounded
     spread, x, y = standardisation.spread, standardisation.apply(x), standardisation.apply(y)
     a, b = (mass[chosen] for mass, chosen in zip(masses, heavy, strict=True))
-    rounding = displaced(x, metric, a) + displaced(y, metric, b)
+    rounding = displacement(x, metric, a) + displacement(y, metric, b)
 
     def bounded(lower: float, upper: float) -> None:
         outer(max(0.0, lower - rounding) * spread, (upper + rounding) * spread)
