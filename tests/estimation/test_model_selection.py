@@ -119,9 +119,11 @@ def test_training_begins_before_the_formulas_that_take_long():
 
 
 @pytest.mark.parametrize("close", [0.0, 0.05, 10.0])
-def test_of_a_length_of_time_each_kind_has_a_part_and_the_best_of_them_divide_the_rest(close, monkeypatch):
+def test_under_a_time_budget_each_kind_trains_and_the_best_divide_the_rest(close, monkeypatch):
+    """By how much each still gained: alike where the first runs are too short to tell."""
     monkeypatch.setattr(model_selection, "_GRACE", math.inf)  # however slow the machine is
     monkeypatch.setattr(model_selection, "_CLOSE", close)
+    monkeypatch.setattr(model_selection, "_LARGEST_RISE", 0.0)
     listener = Listener()
     found = chosen(*two_moons(150, 120, 3), seconds=0.4, observer=listener)
     started = [event for event in listener.of(CriticStarted) if event.budget != "no training"]
@@ -135,6 +137,21 @@ def test_of_a_length_of_time_each_kind_has_a_part_and_the_best_of_them_divide_th
     assert sum(parts) == pytest.approx(0.4 * (1 - refit), abs=1e-3), "what is left is for a refit"
     if len(again) == 1:
         assert parts[-1] > 2 * max(parts[:-1])
+
+
+@pytest.mark.parametrize(
+    ("rises", "parts"),
+    [
+        ((0.0,), (1.0,)),
+        ((0.0, 0.0), (0.5, 0.5)),
+        ((0.009, 0.019), (1 / 3, 2 / 3)),
+        ((0.0, 0.05), (0.0, 1.0)),
+        ((math.inf, 0.002, 0.4), (0.5, 0.0, 0.5)),
+    ],
+)
+def test_time_goes_to_kinds_that_still_gain(rises, parts):
+    """None to a kind that has converged beside one that has not; a first run too short to tell counts as one that gains."""
+    assert model_selection._parts(rises) == pytest.approx(list(parts))
 
 
 def test_nothing_more_is_tried_once_a_length_of_time_is_exceeded(monkeypatch):

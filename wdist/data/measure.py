@@ -52,9 +52,9 @@ _HELD_SHARE = 32
 """A stream's held-out and validation rows each take at most 1/32 of the free memory."""
 _MOST_KEPT, _LEAST_KEPT = 6, 2
 _KEPT_NUMBERS = 1 << 24
-"""Coordinates (64 MB) of the batches kept from a stored set, unless :data:`_LEAST_KEPT` batches take more."""
-_FRESH_EVERY = 3
-"""Steps between two fresh batches, because drawing one may cost as much as a step."""
+"""Coordinates of the batches kept of a stored set (64 MB), unless :data:`_LEAST_KEPT` batches exceed it."""
+_FRESH_EVERY, _DRAWN_EVERY = 3, 6
+"""Steps between two fresh batches of stored samples, and of draws, one of which may cost as much as several steps."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -377,6 +377,7 @@ class Pool:
         drawn = measure.endless is not None
         room = _MOST_KEPT if drawn else _KEPT_NUMBERS // (self._size * measure.info.dim)
         self._most = max(_LEAST_KEPT, min(_MOST_KEPT, room))
+        self._fresh_every = _DRAWN_EVERY if drawn else _FRESH_EVERY
         self._positions: list[Any] = []
         # A whole set is taken in stored order, because the next minibatch would begin where an earlier training stopped.
         self._batches = [prepare(rows.take(torch.arange(rows.count))) if rows is not None and self._whole else self._draw()]
@@ -391,7 +392,7 @@ class Pool:
         """The next batch, shape (n, dim)."""
         if self._whole:
             return self._batches[0]
-        if self._turn % _FRESH_EVERY == 0 and self._turn:
+        if self._turn % self._fresh_every == 0 and self._turn:
             self._batches = self._batches[-self._most + 1 :]  # freed before the next draw
             self._positions = self._positions[-self._most + 1 :]
             self._batches.append(self._draw())

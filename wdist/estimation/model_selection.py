@@ -38,7 +38,11 @@ from wdist.training.observer import Silent
 _ENOUGH, _SURELY = 0.999, 2.0
 """Nothing more is tried once a validation value, less so many standard errors, is so much of an upper bound."""
 _CLOSE = 0.05
-"""Share of the best validation value by which a kind may fall short after its first training to be trained once more."""
+"""A kind is trained again if its first validation value falls short of the best by at most this share of it."""
+_LEAST_RISE, _LARGEST_RISE = 0.001, 0.1
+"""Smallest and largest relative rise at the end of a first training that counts when kinds divide the rest of the time."""
+_LEAST_PART = 0.25
+"""A kind with a smaller part of that time would gain nothing from it, and is not trained again."""
 _REFIT_SHARE = 0.15
 """Share of a length of time for fitting what was chosen once more."""
 _GRACE = 5.0
@@ -77,16 +81,16 @@ def select_critics(
 ) -> list[Selection | WdistError | None]:
     """Fits a requested critic for each job, and chooses where there is a choice.
 
-    Steps are divided among the kinds that are trained. Of a length of time, each kind first takes a small part, and the best one
-    the rest, which it shares with kinds that come within 5 % of it; nothing is lost, because the first runs stay candidates. What
-    is cheap comes first, and nothing more is tried once a candidate surely comes within 0.1 % of an upper bound for the samples.
-    Where samples are few and dimensions many, a closed form beats every network on the validation split, and is then chosen. Once a
-    length of time is exceeded by the clock, what was not tried yet is left out. Heavy tails of a candidate are clipped before it is
-    compared.
-    Processes that share the work train candidates side by side, even those that would not have been tried any more.
+    A budget in steps is divided among all kinds that train. Under a time budget, each kind first trains for a small share; the
+    best kind then trains again with the rest, which it divides with kinds that came within 5 % of it, by how much each still gained
+    at the end. Nothing is lost: the first runs remain candidates. Cheap critics come first, and the search stops once a candidate
+    is certain to be within 0.1 % of an upper bound for the samples. Where samples are few and dimensions many, a closed form beats
+    every network on the validation split and is chosen. When the time is up, critics not yet tried are left out. A candidate with
+    heavy tails is clipped before it is compared.
+    Processes that share the work train candidates side by side, including those that a single process would have skipped.
 
-    What is chosen, or named, is fitted once more where its kind can be, with the same settings and the validation samples, too. No
-    choice follows, and no held-out sample has a part in it.
+    The chosen or named critic is fitted again on the training and validation samples together, with the same settings, if its kind
+    supports that. Nothing is chosen afterwards, and held-out samples play no part.
 
     Arguments:
         requested: one specification, or several to choose from.
@@ -267,16 +271,19 @@ class _Trial:
             self._failure = found
 
     def prolong(self, budget: Budget, share: float) -> None:
-        """Trains the best kind once more, with a share of the budget, less what a refit takes; kinds that come close divide it,
-        because the slower to start may go further."""
-        specs = [(each.spec, each.validation) for each in self._candidates]
-        trained = [(spec, value) for spec, value in specs if spec is not None and spec.budget is not None]
-        highest = max((value for _, value in trained), default=0.0)
-        close = [spec for spec, value in trained if value >= highest - _CLOSE * abs(highest)]
-        share -= max((_kept_aside(spec, self.job.pair) for spec in close), default=0.0)
-        for spec in close:
-            if share > 0 and not self.closed:
-                (found,) = fit(spec, [self.job], budget.part(share / len(close)), self._agenda)
+        """Trains the best kind again, with a share of the budget less what a refit takes.
+
+        Kinds that come close to it divide that share with it: a kind that starts slowly may overtake one that has converged.
+        """
+        pairs = [(each, each.spec) for each in self._candidates]
+        trained = [(each, spec) for each, spec in pairs if spec is not None and spec.budget is not None]
+        highest = max((each.validation for each, _ in trained), default=0.0)
+        close = [(each, spec) for each, spec in trained if each.validation >= highest - _CLOSE * abs(highest)]
+        share -= max((_kept_aside(spec, self.job.pair) for _, spec in close), default=0.0)
+        rises = [each.fitted.outcome.rise / (abs(highest) or 1.0) for each, _ in close]
+        for (_, spec), part in zip(close, _parts(rises), strict=True):
+            if part * share > 0 and not self.closed:
+                (found,) = fit(spec, [self.job], budget.part(part * share), self._agenda)
                 self.add(found, spec)
 
     def choose(self, budget: Budget | None) -> Selection | WdistError | None:
@@ -310,6 +317,17 @@ class _Trial:
         combine = partial(_combined, parts[0], parts[1], pair=self.job.pair.without_validation)
         combined = self.job.interruption.attempt(combine)
         return candidate.critic if combined is None else replace(combined, outcome=candidate.critic.outcome)
+
+
+def _parts(rises: Sequence[float]) -> list[float]:
+    """Divides training time in proportion to how much each kind still gained at the end of its first training.
+
+    Arguments:
+        rises: in the last quarter of each first training, relative to the best value.
+    """
+    gains = [min(rise, _LARGEST_RISE) + _LEAST_RISE for rise in rises]
+    worthwhile = [gain if gain >= _LEAST_PART * sum(gains) else 0.0 for gain in gains]
+    return [gain / sum(worthwhile) for gain in worthwhile]
 
 
 def _refittable(spec: CriticSpec, pair: Pair) -> RefittableKind | None:

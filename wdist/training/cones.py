@@ -27,8 +27,11 @@ from wdist.training.step import Ascent
 
 _CENTRES, _FEWEST, _SAMPLES_A_CONE = 512, 16, 25
 _SMALLEST_BATCH, _LARGEST_BATCH, _BATCH_NUMBERS = 1 << 14, 1 << 16, 1 << 23
-_RATE = 0.5
-"""Step in mean distances of a sample from its centre, for a unit of gradient."""
+_RATE_A_DIRECTION, _SMALLEST_RATE, _LARGEST_RATE, _LARGEST_RATE_FROM_FILES = 1 / 128, 0.12, 1.0, 0.5
+"""Learning rate, in mean distances of a sample from its centre for a unit of gradient, for each direction that carries variance.
+
+In few directions a large rate throws cones off places that they have found; in many, a small one takes too many steps. Samples that
+come again in every step need no large one: their cones start from mixtures."""
 _LEAST_REACH, _WHOLE_REACH = 0.3, 8.0
 """First centres lie at least this far from the mean towards a sample; and on the sample up to this many dimensions."""
 _MIXTURES = (16, 64, 256)
@@ -51,7 +54,7 @@ class ConeKind(EnvelopeKind):
         own = ResolvedEnvelope(
             centres=settings.centres or _fed(shape),
             batch_size=settings.batch_size or batch,
-            learning_rate=settings.learning_rate or _RATE,
+            learning_rate=settings.learning_rate or _rate(shape),
             schedule=settings.schedule or "linear",
             lipschitz=settings.lipschitz or 1.0,
         )
@@ -120,6 +123,11 @@ def _seconds(search: EnvelopeSearch) -> float:
 def _fed(shape: DataShape) -> int:
     """A cone learns from the samples that lie nearest to it: few samples feed few cones."""
     return _CENTRES if shape.samples is None else max(_FEWEST, min(_CENTRES, shape.samples // _SAMPLES_A_CONE))
+
+
+def _rate(shape: DataShape) -> float:
+    largest = _LARGEST_RATE if shape.samples is None else _LARGEST_RATE_FROM_FILES
+    return min(largest, max(_SMALLEST_RATE, _RATE_A_DIRECTION * shape.participation))
 
 
 def _seconds_a_step(settings: ResolvedEnvelope, shape: DataShape) -> float:
