@@ -27,11 +27,11 @@ from wdist.training.step import Ascent
 
 _CENTRES, _FEWEST, _SAMPLES_A_CONE = 512, 16, 25
 _SMALLEST_BATCH, _LARGEST_BATCH, _BATCH_NUMBERS = 1 << 14, 1 << 16, 1 << 23
-_RATE_A_DIRECTION, _SMALLEST_RATE, _LARGEST_RATE, _LARGEST_RATE_FROM_FILES = 1 / 128, 0.12, 1.0, 0.5
+_RATE_A_DIRECTION, _SMALLEST_RATE, _LARGEST_RATE, _LARGEST_RATE_FROM_FILES = 1 / 128, 0.2, 1.0, 0.5
 """Learning rate, in mean distances of a sample from its centre for a unit of gradient, for each direction that carries variance.
 
-In few directions a large rate throws cones off places that they have found; in many, a small one takes too many steps. Samples that
-come again in every step need no large one: their cones start from mixtures."""
+In few directions, a large rate throws cones off the places they have found; in many, a small rate takes too many steps. Stored
+samples need no rate above the last of these, because their cones start from mixtures."""
 _LEAST_REACH, _WHOLE_REACH = 0.3, 8.0
 """First centres lie at least this far from the mean towards a sample; and on the sample up to this many dimensions."""
 _MIXTURES = (16, 64, 256)
