@@ -96,6 +96,8 @@ OTHER_CALLS = {
     "one text as names": (wdist.compare, (X, [Y]), {"names": "a"}, "names must be a list"),
     "names that are no text": (wdist.compare, (X, [Y]), {"names": [3]}, "names must be a list"),
     "names that cannot be listed": (wdist.compare, (X, [Y]), {"names": 3}, "names must be a list"),
+    "positions of columns": (wdist.dependence, (X,), {"columns": 0}, "^columns must be a list"),
+    "other positions of columns": (wdist.dependence, (X,), {"columns": "column 1", "with_": [1]}, "^with_ must be a list"),
     "witnesses in words": (wdist.compare, (X, [Y]), {"witnesses": "many"}, "witnesses must be a whole number"),
     "negative witnesses": (wdist.compare, (X, [Y]), {"witnesses": -1}, "witnesses must not be negative"),
     "witnesses of no images": (wdist.compare, (X, [Y]), {"witnesses": 4}, "witnesses shows images"),

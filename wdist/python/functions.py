@@ -134,7 +134,7 @@ def compare(
     kept = keeping(checkpoint, resume, "compare", options, sources=len(sources), shard=shard)
     with kept, listening(progress, observer) as watcher:
         first, *others = _sides(options, reference=reference, **_numbered(sources))
-        return run_comparison(first, others, options, names=_listed(names), witnesses=witnesses, shard=part, observer=watcher)
+        return run_comparison(first, others, options, names=_listed(names=names), witnesses=witnesses, shard=part, observer=watcher)
 
 
 @library_function
@@ -282,10 +282,10 @@ def dependence(
         arguments = {"scale": "std", **arguments}
     options = EstimateOptions.validated(**arguments)
     x, y = ([each] if isinstance(each, str) else each for each in (columns, with_))
-    kept = {"columns": _listed(x), "with_": _listed(y)}
+    kept = {"columns": _listed(columns=x), "with_": _listed(with_=y)}
     with keeping(checkpoint, resume, "dependence", options, **kept), listening(progress, observer) as watcher:
         rows = named(table, "table", options.access, options.seed, strict=False)
-        return run_dependence(rows, _listed(x) or [], _listed(y), options, observer=watcher)
+        return run_dependence(rows, kept["columns"] or [], kept["with_"], options, observer=watcher)
 
 
 @library_function
@@ -566,11 +566,12 @@ def _numbered(sources: Any) -> dict[str, Any]:
     return {str(number): source for number, source in enumerate(sources, start=1)}
 
 
-def _listed(names: Any) -> Sequence[str] | None:
+def _listed(**argument: Any) -> Sequence[str] | None:
+    ((which, names),) = argument.items()
     if names is None:
         return None
     if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise UsageError('names must be a list of texts: ["early", "late"]')
+        raise UsageError(f'{which} must be a list of texts, such as ["early", "late"]')
     return names
 
 

@@ -251,3 +251,13 @@ def test_a_digest_does_not_depend_on_the_other_table_or_the_scale(tmp_path):
     a, b = write(tmp_path / "a.csv", rows_of(0)), write(tmp_path / "b.csv", rows_of(1, cities=CITIES))
     digests = {opened(a, other, **more).a.digest for other in (a, b) for more in ({}, {"scale": "iqr"})}
     assert len(digests) == 1
+
+
+def test_tables_of_different_widths_are_refused_even_if_their_coordinates_are_equally_many(tmp_path):
+    """A number and a category of three levels take four coordinates, as do two numbers and a category of two levels."""
+    (tmp_path / "a.csv").write_text("".join(f"{k},{'uvw'[k % 3]}\n" for k in range(60)))
+    (tmp_path / "b.csv").write_text("".join(f"{'uv'[k % 2]},{k % 5},{k % 7}\n" for k in range(60)))
+    np.save(tmp_path / "c.npy", np.random.default_rng(0).normal(size=(60, 4)))
+    for others, widths in (("b.csv", "2 columns and .* 3"), ("c.npy", "2 columns and .* 4")):
+        with pytest.raises(SourceError, match=f"has {widths}; give tables with the same columns"):
+            jointly_encoded([open_source(tmp_path / "a.csv"), open_source(tmp_path / others)], Access(), seed=0)

@@ -67,8 +67,15 @@ def jointly_encoded(sources: Sequence[Source], access: Access, *, seed: int, met
         _check_none_needed(sources, tables, wanted=wanted)
         return Joint(sources=tuple(sources))
     own = [_own_columns(table, access) for table in ordered]
-    if len({len(each) for each in own}) > 1:
-        return Joint(sources=tuple(sources))  # the check of shapes refuses them
+    if other := next((k for k, each in enumerate(own) if len(each) != len(own[0])), 0):
+        if access.missing != LEVEL and all(table.info.columns is None for table in tables):
+            return Joint(sources=tuple(sources))  # the check of shapes refuses them
+        # Each may be encoded by itself, into equally many coordinates that mean something else.
+        names = [table.info.address for table in ordered]
+        raise SourceError(
+            f"{names[0]} has {len(own[0])} columns and {names[other]} {len(own[other])}; give tables with the same columns, or "
+            "leave out columns that only one has with ?without="
+        )
     columns = joint_columns(own, [table.info.address for table in ordered], indicators=access.missing == LEVEL)
     plain = not wanted and is_plain(columns)
     warnings: tuple[str, ...] = ()
