@@ -206,9 +206,9 @@ def _what_would_pass(rule: Rule, limit: float, upper: float, on: On) -> str:
     fall = f"To pass, the upper bound must fall by {share:{'.0f' if share >= 9.95 else '.2g'}} %"
     if rule.before is not None:
         other = "" if on == "samples" else ", and --on samples compares the sets themselves"
-        return f"{fall} or the baseline must be known better: more samples in both runs narrow all four bounds{other}."
+        return f"{fall} or the baseline must be known more precisely: more samples in both runs narrow all four bounds{other}."
     if on == "samples":
         how = "an optimal coupling may lower it, but may be too costly for so many samples (try ?limit=5000 on both sides)"
     else:
-        how = "more samples of both sides lower it, though slowly in many dimensions"
+        how = "more samples of both sides lower it, though slowly in high dimension"
     return f"{fall}: {how}. A maximum of {at_most(upper)} would pass."

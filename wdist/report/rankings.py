@@ -139,10 +139,10 @@ def _about_shard(shard: ComparisonShard, sources: int) -> str:
 def _about_bounds(comparison: Comparison) -> str:
     space = "" if comparison.features is None else f" in the space of the features {comparison.features.spec}"
     metric = METRICS[comparison.metric]
-    one_set = "samples" if comparison.reference.count is not None else "draws"
+    what = "samples" if comparison.reference.count is not None else "draws"
     return (
-        f"W1{space} ({metric}, {units(comparison.reference)}) from {comparison.reference.address}, with the same {one_set} of it "
-        f"for every source. Sources are ranked by what critics detect, which is not a bound. The {comparison.bounds} bounds for "
+        f"W1{space} ({metric}, {units(comparison.reference)}) from {comparison.reference.address}, using the same {what} of it for "
+        f"every source. Sources are ranked by what critics detect, which is not a bound. The {comparison.bounds} bounds for "
         f"the distributions, over {comparison.results} results, hold together at {level(comparison.confidence)} confidence."
     )
 

@@ -61,6 +61,6 @@ def _circumstances(found: LipschitzConstant) -> Iterator[str]:
     if hidden > 0:
         yield f"{hidden} more layers are in the JSON document."
     if found.local is not None and found.local.uppers:
-        yield f"slopes at each of the {counted(found.local.count)} points are in the JSON document."
+        yield f"Slopes at each of the {counted(found.local.count)} points are in the JSON document."
     least = at_least(found.lower)
     yield f"lower bound {least} by search, seed {found.seed}, {duration(found.seconds)} in total."
