@@ -86,7 +86,7 @@ def choose_device(name: str = "auto") -> torch.device:
         raise DeviceError(f"--device {name} was requested, but torch finds no GPU on this machine; use --device cpu or auto")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(
-            f"--device {name} was requested, but this machine has {torch.cuda.device_count()} GPUs; use --device cuda:0"
+            f"--device {name} was requested, but GPUs are numbered up to {torch.cuda.device_count() - 1} here; use --device cuda:0"
         )
     if world_size() > 1 and device.type == "cuda":
         raise DeviceError(f"--device {name} is one GPU for {world_size()} processes; write --device cuda to give each its own")
@@ -104,7 +104,7 @@ def _gpu_of_its_own() -> torch.device:
 
     if local_rank() >= torch.cuda.device_count():
         raise DeviceError(
-            f"this machine has {torch.cuda.device_count()} GPUs for more processes; start one process for each GPU "
+            f"this machine has fewer GPUs ({torch.cuda.device_count()}) than processes; start one process for each GPU "
             f"(--nproc-per-node {torch.cuda.device_count()}), or write --device cpu"
         )
     if not distributed.is_nccl_available():

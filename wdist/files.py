@@ -186,7 +186,7 @@ def check_writable(path: Path, *, option: str, suffixes: Collection[str] = ()) -
             pass
     except OSError as error:
         raise OutputError(
-            f"{option} {path}: the directory {directory} cannot be written to ({_reason(error)}); name another"
+            f"{option} {path}: the directory {directory} cannot be written to ({_reason(error)}); name another file"
         ) from error
 
 

@@ -56,7 +56,7 @@ def test_words_that_make_no_sense_are_refused(words, message):
 @pytest.mark.parametrize("part", ["activation", "constraint"])
 def test_a_critic_that_is_put_together_is_not_compared_with_complete_ones(part):
     settings = CriticSettings(**{part: {"activation": "relu", "constraint": "spectral"}[part]})
-    with pytest.raises(UsageError, match=f"{part} describe one critic.*baselines"):
+    with pytest.raises(UsageError, match=f"{part} cannot be combined with.*critics.*baselines"):
         EstimateOptions.validated(settings=settings, critics="cones,radial")
 
 

@@ -149,7 +149,7 @@ def resolve(method: str, ranges: Ranges) -> str:
         raise UsageError(f"--ci {method!r} is unknown; choose one of {AUTO}, {', '.join(METHODS)}")
     if method in _BOUNDED and None in ranges:
         raise UsageError(
-            f"--ci {method} needs values that their type bounds, such as uint8 images; "
+            f"--ci {method} needs values in a known range, such as those of uint8 images; "
             "use --ci welch, or state the range of stored values in the addresses, such as ?stored=0:1"
         )
     return method

@@ -77,7 +77,7 @@ def run_estimate(
         KeyboardInterrupt: Ctrl-C came before anything was proved.
     """
     if options.divergence is not None and command not in ("estimate", "synthetic"):
-        raise UsageError(f"--divergence belongs to wdist estimate, and wdist {command} is about W1; leave it out")
+        raise UsageError(f"--divergence belongs to wdist estimate, and wdist {command} bounds W1 only; leave it out")
     run = Run.start(options, observer)
     with closing(_open(a, b, run)) as pair:
         if pair.identical:  # the answer is known in advance, so one critic and one step are enough
@@ -130,7 +130,7 @@ def _open(a: Any, b: Any, run: Run) -> Pair:
     give_back_memory()
     if run.options.draws is not None and pair.a.info.count is not None and pair.b.info.count is not None:
         pair.close()
-        raise UsageError("--draws is for generators and built-in distributions, and both sides are stored; leave it out")
+        raise UsageError("--draws is for generators and built-in distributions, but both sides are stored; leave it out")
     return pair
 
 

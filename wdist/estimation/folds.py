@@ -58,7 +58,7 @@ def _indivisible(folds: int, pair: Pair) -> str | None:
     if pair.a.endless is not None and pair.b.endless is not None:
         return "--folds needs stored samples, but both sides are drawn without end; leave it out, and hold out more with --draws N"
     if not pair.divisible:
-        return "--folds needs samples that fit into memory, but one side is streamed; leave it out: a sixth of so many is enough"
+        return "--folds needs samples that fit into memory, but one side is streamed; leave it out: a sixth of that many is enough"
     if pair.a.info.fitted:
         return (
             "--folds holds every sample out in turn, but the units of the columns are fitted to training samples; leave it out, or "

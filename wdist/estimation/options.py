@@ -138,8 +138,8 @@ class EstimateOptions:
             raise UsageError("a tolerance closes the gap to an upper bound, which needs couplings; leave one of the two out")
         if self.blocks is not None and not 0 <= self.blocks <= LARGEST_BLOCK:
             raise UsageError(
-                f"--blocks is a number of samples up to {LARGEST_BLOCK}, or 0 for no blocks, not {self.blocks}; leave it out to "
-                f"choose one"
+                f"--blocks must be a number of samples up to {LARGEST_BLOCK}, or 0 for no blocks, not {self.blocks}; leave it out "
+                f"for an automatic choice"
             )
         if not 0 <= self.seed <= LARGEST_SEED:
             raise UsageError(f"--seed must be at least 0 and at most {LARGEST_SEED}, not {self.seed}")
@@ -160,7 +160,7 @@ class EstimateOptions:
             parts = [f"--{name}" for name in ("activation", "constraint") if getattr(self.settings, name) is not None]
             if parts:
                 raise UsageError(
-                    f"{' and '.join(parts)} describe one critic, and --critics names complete ones; leave either out, "
+                    f"{' and '.join(parts)} cannot be combined with --critics, which names complete critics; leave either out, "
                     f"or name the others with --baselines"
                 )
 

@@ -121,7 +121,7 @@ class Potential:
         """
         k, most = accepted("k", k, int), MOST_WITNESSES
         if not 1 <= k <= most:
-            raise UsageError(f"k must be between 1 and {most}, not {k}; score(x) judges any number of samples")
+            raise UsageError(f"k must be between 1 and {most}, not {k}; score(x) takes any number of samples")
         a, b = self._extremes
         return CriticWitnesses(a=a.first(k), b=b.first(k))
 

@@ -164,7 +164,7 @@ def _check_untrained(options: EstimateOptions, requested: Sequence[RequestedCrit
     if given := [name for name, value in idle.items() if value]:
         names, one = ", ".join(each.name for each in requested), len(given) == 1
         raise UsageError(
-            f"{' and '.join(given)} {'makes' if one else 'make'} no difference to {names}, since nothing is trained; "
+            f"{' and '.join(given)} {'makes' if one else 'make'} no difference to {names}, because nothing is trained; "
             f"leave {'it' if one else 'them'} out, or name a critic that is trained"
         )
 

@@ -205,7 +205,7 @@ def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
         raise SourceError(f"A and B are swapped: A of {path} is {stated.a.address}, and B is {stated.b.address}; exchange them")
     if proof.statement.folds is not None and not pair.divisible:
         raise SourceError(
-            f"{path} is about folds of samples in memory, but a side does not fit there; give the sources of the proof"
+            f"{path} is about folds of samples in memory, but these cannot be divided into folds; give the sources of the proof"
         )
     for critic in proof.frozen:
         if critic.dim != info.dim:
@@ -434,7 +434,7 @@ def _features(space: FeatureSpace | None, stated: Statement) -> Iterator[Check]:
         same = space.facts.digest == stated.features.digest
         yield Check(what="features", ok=same, detail="as claimed" if same else "of another function, or its file changed")
     elif space is not None or stated.features is not None:
-        yield Check(what="features", ok=False, detail="on one side only: the claim and this check are about different spaces")
+        yield Check(what="features", ok=False, detail="the claim and this check are about different spaces")
 
 
 def _critics(estimate: Estimate, stated: Statement) -> Iterator[Check]:

@@ -86,7 +86,7 @@ def transport(
     warnings = check_comparable(joint.sources[0], joint.sources[1], first, second)
     given = (None, None) if weights is None else weights
     if not isinstance(given, Sequence) or len(given) != 2:
-        raise UsageError(f"weights must be a pair, (of x, of y), either of which may be None, not {shown(weights)}")
+        raise UsageError(f"weights must be a pair (for x, for y), either of which may be None, not {shown(weights)}")
     masses = [_masses(own, kept, name) for own, kept, name in zip(given, usable, ("x", "y"), strict=True)]
     points = [torch.where(kept[:, None], side, 0.0) for side, kept in zip(points, usable, strict=True)]
     needed = bytes_held(len(points[0]), len(points[1]), points[0].shape[1])

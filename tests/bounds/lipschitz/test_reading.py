@@ -167,7 +167,7 @@ def test_copied_entries_have_exact_norms(module):
 
 
 def test_samples_of_a_batch_are_not_copied():
-    with pytest.raises(UnknownOperator, match="of the samples of a batch"):
+    with pytest.raises(UnknownOperator, match="on the samples of a batch"):
         read_network(Function(lambda x: x.repeat(2, 1)), (4,))
 
 

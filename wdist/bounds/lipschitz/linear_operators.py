@@ -246,7 +246,7 @@ def _expanded(call: Call) -> Any:
 def _copied(call: Call) -> Any:
     """Each output is a copy of an input, so A^T A is diagonal and counts the copies of each input."""
     if any(isinstance(each, Signal) for each in torch.utils._pytree.tree_leaves(call.args[1:])) or call.shape[0] != 1:
-        raise call.reading.refused(call.name, " by what depends on the input, or of the samples of a batch")
+        raise call.reading.refused(call.name, " with arguments that depend on the input, or on the samples of a batch")
     with torch.enable_grad():
         x = torch.zeros(call.args[0].shape, dtype=torch.float64, requires_grad=True)
         (copies,) = torch.autograd.grad(call.of(x).sum(), x)
