@@ -506,6 +506,8 @@ def test_weights_inside_a_checkpoint_are_recognised(tmp_path):
     weights = {"0.weight": torch.zeros(3, 2), "0.bias": torch.zeros(3)}
     torch.save({"model": weights, "epoch": 3}, tmp_path / "checkpoint.pt")
     refused(f"{tmp_path}/checkpoint.pt", r"weights of a network \(under model\); .*checkpoint\.pt\?factory=")
+    torch.save({"run": {"x": torch.zeros(30, 2)}, "epoch": 3}, tmp_path / "nested.pt")
+    refused(tmp_path / "nested.pt", r"holds a dict without tensors \(run: dict, epoch: int\); save a tensor or a dict of tensors")
     torch.save({"model": weights, "ema": weights}, tmp_path / "both.pt")
     refused(f"{tmp_path}/both.pt", r"\(under model, ema\); .*both\.pt:model\?factory=")
 

@@ -93,7 +93,7 @@ def test_members_of_one_kind_are_chosen_by_the_key(tmp_path):
     members = {f"{k}.npy": npy_bytes(arrays[k]) for k in range(5)} | {f"{k}.seg.PNG": image_bytes(images[k]) for k in range(5)}
     address = write_tar(tmp_path / "x.tar", members | {"0.txt": b"text", ".hidden.npy": b"", "folder/.x.png": b""})
     refused(address, r"holds members of 2 kinds \(npy: 5, seg\.png: 5\); name one: .*x\.tar:npy")
-    refused(f"{address}:jpg", r"no members of the kind 'jpg'; name another kind \(npy: 5, seg\.png: 5\)")
+    refused(f"{address}:jpg", r"no images or arrays of the kind 'jpg'; name another kind \(npy: 5, seg\.png: 5\)")
     assert np.array_equal(open_source(f"{address}:npy").read(slice(0, 5)).numpy(), arrays)
     pixels = open_source(f"{address}:seg.png")
     assert pixels.info.event_shape == (4, 6)

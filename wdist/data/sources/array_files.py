@@ -265,6 +265,9 @@ def open_torch_file(address: Address) -> StoredArray:
                 f"{address.location} holds the weights of a network (under {', '.join(nested)}); say how to build it: "
                 f"{address.location}{':' + nested[0] if len(nested) > 1 else ''}?factory=package.module:Class"
             )
+        if not tensors and content:
+            held = shortened([f"{key}: {type(value).__name__}" for key, value in content.items()])
+            raise SourceError(f"{address.location} holds a dict without tensors ({held}); save a tensor or a dict of tensors")
         key = choose(list(tensors), address, "tensor")
         name, tensor = f"{address.location}:{key}", tensors[key]
     else:

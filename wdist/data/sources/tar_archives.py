@@ -158,7 +158,7 @@ def _chosen(found: dict[str, list[tuple[str, int, int]]], address: Address) -> t
         raise SourceError(f"{address.location} holds members of {len(kinds)} kinds ({listed}); name one: {example}")
     suffix = next(iter(kinds)) if address.key is None else f".{address.key.lower().lstrip('.')}"
     if suffix not in kinds:
-        raise SourceError(f"{address.location} has no members of the kind {address.key!r}; name another kind ({listed})")
+        raise SourceError(f"{address.location} has no images or arrays of the kind {address.key!r}; name another kind ({listed})")
     return f".{suffix.rpartition('.')[2]}", Members(address.path, found[suffix])
 
 
