@@ -18,7 +18,7 @@ from wdist.errors import SourceError
 _CHANNELS, _FIRST, _LAST = (3, 4), (2, 0, 1), (1, 2, 0)
 """Numbers of channels of colour images, and the orders of axes that move the channels to the front and to the back."""
 _AROUND_UNIT = 2
-"""Largest magnitude of floating-point images that were saved in [0, 1] or [-1, 1] and overshoot."""
+"""Largest magnitude of floating-point images in [0, 1] or [-1, 1], overshoot included."""
 _LARGEST = 1e300
 """Largest magnitude that leaves room in float64 for distances between samples."""
 

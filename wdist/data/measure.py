@@ -54,7 +54,7 @@ _MOST_KEPT, _LEAST_KEPT = 6, 2
 _KEPT_NUMBERS = 1 << 24
 """Coordinates of the batches kept of a stored set (64 MB), unless :data:`_LEAST_KEPT` batches exceed it."""
 _FRESH_EVERY, _DRAWN_EVERY = 3, 6
-"""Steps between two fresh batches of stored samples, and of draws, one of which may cost as much as several steps."""
+"""Steps between two fresh batches, of stored samples and of draws; drawing one may cost as much as several steps."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -65,7 +65,7 @@ class _Coordinates:
         return self.owners[:, None] < self.owners
 
     def of(self, rows: np.ndarray) -> "_Coordinates":
-        """The coordinates of some rows alone."""
+        """The coordinates of only these rows."""
         places = [np.unique(places[rows], return_inverse=True)[1] for places in self.places]
         return replace(self, places=np.stack(places))
 
@@ -94,7 +94,7 @@ def pair_drifts(columns: Sequence[ColumnSamples], *, seed: int) -> tuple[PairDri
     some = [random.permutation(side)[:most] for side in sides]
     tested, count = coordinates.of(np.concatenate(some)), len(some[0])
     z = _changes(tested, np.arange(sum(map(len, some))), count)
-    largest = _largest_by_chance(tested, count, random, surest=z[coordinates.different].max())
+    largest = _largest_by_chance(tested, count, random, observed=z[coordinates.different].max())
     pairs = []
     for i, j in sorted({(i, j) for i in coordinates.owners for j in coordinates.owners if i < j}):
         block = np.where((coordinates.owners[:, None] == i) & (coordinates.owners == j), z, -1.0)
@@ -118,10 +118,10 @@ def _changes(coordinates: _Coordinates, rows: np.ndarray, count: int) -> np.ndar
     return np.where(np.isfinite(z), z, 0.0)
 
 
-def _largest_by_chance(coordinates: _Coordinates, count: int, random: np.random.Generator, *, surest: float) -> np.ndarray:
-    """The largest |z| of all pairs in each of some random divisions of the rows, until enough are as large as the surest one."""
+def _largest_by_chance(coordinates: _Coordinates, count: int, random: np.random.Generator, *, observed: float) -> np.ndarray:
+    """The largest |z| of all pairs in each of some random divisions of the rows, until enough are as large as ``observed``."""
     largest: list[float] = []
-    while len(largest) < _DIVISIONS and sum(each >= surest * _AS_LARGE for each in largest) < ENOUGH:
+    while len(largest) < _DIVISIONS and sum(each >= observed * _AS_LARGE for each in largest) < ENOUGH:
         divided = random.permutation(coordinates.places.shape[1])
         largest.append(_changes(coordinates, divided, count)[coordinates.different].max())
     return np.array(largest)

@@ -59,7 +59,7 @@ def test_parts_that_differ_are_refused(tmp_path):
     (tmp_path / "parts" / "a.png").touch()
     refused(
         f"{tmp_path}/parts/*.png",
-        r"matches files of other kinds \(\.png\) than .* which a pattern joins; name the folder of images",
+        r"matches files of other kinds \(\.png\), but a pattern joins only .*; name the folder of images",
     )
 
 

@@ -95,8 +95,8 @@ def _not_parts(address: Address, *, pattern: bool, suffixes: list[str]) -> Sourc
     if not kinds:
         named = shortened([each or "no suffix" for each in suffixes])
         return SourceError(
-            f"{address.location} matches files of other kinds ({named}) than {', '.join(PART_SUFFIXES)}, "
-            "which a pattern joins; name the folder of images or Parquet files, or join tables into one file"
+            f"{address.location} matches files of other kinds ({named}), but a pattern joins only {', '.join(PART_SUFFIXES)}; "
+            "name the folder of images or Parquet files, or join tables into one file"
         )
     example = folder / f"*{kinds[0]}"
     listed = shortened(suffixes)

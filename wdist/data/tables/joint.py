@@ -70,10 +70,10 @@ def jointly_encoded(sources: Sequence[Source], access: Access, *, seed: int, met
     if other := next((k for k, each in enumerate(own) if len(each) != len(own[0])), 0):
         if access.missing != LEVEL and all(table.info.columns is None for table in tables):
             return Joint(sources=tuple(sources))  # the check of shapes refuses them
-        # Each may be encoded by itself, into equally many coordinates that mean something else.
+        # Encoded separately, they might have equally many coordinates with different meanings.
         names = [table.info.address for table in ordered]
         raise SourceError(
-            f"{names[0]} has {len(own[0])} columns and {names[other]} {len(own[other])}; give tables with the same columns, or "
+            f"{names[0]} has {len(own[0])} columns but {names[other]} {len(own[other])}; give tables with the same columns, or "
             "leave out columns that only one has with ?without="
         )
     columns = joint_columns(own, [table.info.address for table in ordered], indicators=access.missing == LEVEL)

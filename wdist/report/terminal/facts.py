@@ -30,7 +30,7 @@ _DIGITS = 10
 
 
 _DIGITS_OF_DIGEST = 32
-"""Digits that tell samples apart and stay on one line; the document has all of them."""
+"""Digits of a digest that are shown: enough to distinguish samples, on one line; the document has all."""
 
 
 def rendered_transport(found: Transport) -> RenderableType:
