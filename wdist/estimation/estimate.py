@@ -22,6 +22,7 @@ from wdist.errors import UsageError
 from wdist.estimation.blocks import LEAST_GROUPS, BlockPlan, Blocks, block_distances, block_plan, rows_for_blocks
 from wdist.estimation.critics import FoundCritics
 from wdist.estimation.detection import detect
+from wdist.estimation.divergence import Divergence
 from wdist.estimation.divergence_search import find_divergence
 from wdist.estimation.evaluation import ErrorBudget, averages_folds, diameters, reading_seconds, union_diameter
 from wdist.estimation.folds import find_over_folds, number_of_folds
@@ -80,10 +81,7 @@ def run_estimate(
         raise UsageError(f"--divergence belongs to wdist estimate, and wdist {command} bounds W1 only; leave it out")
     run = Run.start(options, observer)
     with closing(_open(a, b, run)) as pair:
-        if pair.identical:  # the answer is known in advance, so one critic and one step are enough
-            run = replace(run, options=replace(run.options, budget=Budget(steps=1), repeats=1, folds=None))
-        else:
-            run = replace(run, options=replace(run.options, folds=number_of_folds(pair, run.options, command)))
+        run = replace(run, options=_settled(run.options, pair, command))
         requested = requested_critics(run.options, pair)
         untrained = without_training(requested, run.options, pair)
         slow = list(_slow_reading(pair, run))
@@ -103,12 +101,9 @@ def run_estimate(
         floor = _noise_floor(pair, run) if command in _WITH_FLOOR else None
         missing = (*slow, *_no_population_upper(bounds, errors, run), *_no_blocks(pair, plan, block, run))
         found = replace(found, left_out=(*found.left_out, *missing))
-        divergence = None
-        if options.divergence is not None:
-            search = partial(find_divergence, pair, found.results, bounds, errors, run)
-            divergence = processes().from_first("a divergence", search)
-        concluded = _as_estimate(pair, bounds, found, errors, run, truth=truth, command=command)
-        return replace(concluded, block=block, noise_floor=floor, semi_discrete=semi_discrete, divergence=divergence)
+        divergence = _bound_divergence(pair, found, bounds, errors, run)
+        estimate = _as_estimate(pair, bounds, found, errors, run, truth=truth, command=command)
+        return replace(estimate, block=block, noise_floor=floor, semi_discrete=semi_discrete, divergence=divergence)
 
 
 def _open(a: Any, b: Any, run: Run) -> Pair:
@@ -123,12 +118,12 @@ def _open(a: Any, b: Any, run: Run) -> Pair:
         device=run.device,
         metric=run.metric,
         features=run.space,
-        draws=run.options.draws,
+        draws=options.draws,
         progress=run.agenda.progress,
     )
     pair = _in_shared_units(pair)
     give_back_memory()
-    if run.options.draws is not None and pair.a.info.count is not None and pair.b.info.count is not None:
+    if options.draws is not None and pair.a.info.count is not None and pair.b.info.count is not None:
         pair.close()
         raise UsageError("--draws is for generators and built-in distributions, but both sides are stored; leave it out")
     return pair
@@ -145,6 +140,13 @@ def _in_shared_units(pair: Pair) -> Pair:
     check_same("samples", fingerprint(pair))
     shared = processes().from_first("units", lambda: (pair.standardisation, pair.participation))
     return replace(pair, standardisation=shared[0], participation=shared[1])
+
+
+def _settled(options: EstimateOptions, pair: Pair, command: str) -> EstimateOptions:
+    """The options with what depends on the samples: the number of folds, or a single step if the sides are identical."""
+    if pair.identical:  # the answer is known in advance
+        return replace(options, budget=Budget(steps=1), repeats=1, folds=None)
+    return replace(options, folds=number_of_folds(pair, options, command))
 
 
 def _slow_reading(pair: Pair, run: Run) -> Iterator[str]:
@@ -351,6 +353,13 @@ def _bound_to_distribution(pair: Pair, plan: SemiDiscretePlan, errors: ErrorBudg
         return semi_discrete_bounds(pair, run.metric, plan, **_mean_options(pair, errors, run))
 
     return run.interruption.attempt(bounded)
+
+
+def _bound_divergence(pair: Pair, found: FoundCritics, bounds: TransportBounds, errors: ErrorBudget, run: Run) -> Divergence | None:
+    """Bounds the divergence that the options request, on the first process; None if they request none."""
+    if run.options.divergence is None:
+        return None
+    return processes().from_first("a divergence", partial(find_divergence, pair, found.results, bounds, errors, run))
 
 
 def _no_population_upper(bounds: TransportBounds, errors: ErrorBudget, run: Run) -> Iterator[str]:
