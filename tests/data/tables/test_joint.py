@@ -258,6 +258,6 @@ def test_tables_of_different_widths_are_refused_even_if_their_coordinates_are_eq
     (tmp_path / "a.csv").write_text("".join(f"{k},{'uvw'[k % 3]}\n" for k in range(60)))
     (tmp_path / "b.csv").write_text("".join(f"{'uv'[k % 2]},{k % 5},{k % 7}\n" for k in range(60)))
     np.save(tmp_path / "c.npy", np.random.default_rng(0).normal(size=(60, 4)))
-    for others, widths in (("b.csv", "2 columns and .* 3"), ("c.npy", "2 columns and .* 4")):
+    for others, widths in (("b.csv", "2 columns but .* 3"), ("c.npy", "2 columns but .* 4")):
         with pytest.raises(SourceError, match=f"has {widths}; give tables with the same columns"):
             jointly_encoded([open_source(tmp_path / "a.csv"), open_source(tmp_path / others)], Access(), seed=0)
