@@ -143,7 +143,7 @@ def _in_shared_units(pair: Pair) -> Pair:
 
 
 def _settled(options: EstimateOptions, pair: Pair, command: str) -> EstimateOptions:
-    """The options with what depends on the samples: the number of folds, or a single step if the sides are identical."""
+    """Completes the options by the number of folds, or limits them to a single step if the sides are identical."""
     if pair.identical:  # the answer is known in advance
         return replace(options, budget=Budget(steps=1), repeats=1, folds=None)
     return replace(options, folds=number_of_folds(pair, options, command))

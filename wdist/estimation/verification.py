@@ -248,7 +248,7 @@ class _ProvedBounds:
         self.held_out = [(split.a.held_out.count, split.b.held_out.count) for split in splits]
         wholes = self._of_all_samples()
         self.critics = [self._critic(number, splits, wholes[number]) for number in range(len(proof.critics))]
-        observer.notify(Stage(what="adding up the plans"))
+        observer.notify(Stage(what="adding up the costs of the plans"))
         self.transport_lower = self._dual_lower()
         self.transport = TransportBounds(
             coupling=self._coupling(), lower=self.transport_lower, population_upper=self._population_upper()

@@ -85,7 +85,7 @@ class CriticFinished:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesBounded:
-    """Both bounds for W1 between the two sample sets, as far as they are proved, in the units of the data."""
+    """The bounds for W1 between the two sample sets proved so far, in the units of the data."""
 
     lower: float
     upper: float

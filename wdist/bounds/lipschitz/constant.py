@@ -176,7 +176,7 @@ def run_lipschitz(
         except CertificateError as error:
             obstacle = str(error)
     with explained(lambda error: SourceError(f"{name} cannot be evaluated ({first_line(error)}); correct the shape of a sample")):
-        tell("searching for steep places")
+        tell("searching for large slopes")
         module = in_batches(module, shape)
         outputs = _outputs(module, shape)
         slope = interruption.attempt(lambda: network_slope(module, shape, options.metric, seed=options.seed, points=x))
