@@ -108,6 +108,16 @@ def test_of_equal_sources_a_wrong_order_is_seldom_claimed():
     assert all(count <= stats.binom.ppf(0.999, runs, 0.05) for count in wrong.values()), wrong
 
 
+def test_rows_that_come_from_the_same_inputs_do_not_make_an_order_sure():
+    """What is large in one source is small in the other, as for generators with the same latents."""
+    random, runs, wrong = np.random.default_rng(11), 300, 0
+    for _ in range(runs):
+        reference, values = random.normal(size=(2, 60))
+        one, other = (entry(name, held_out=[(reference, sign * values)]) for name, sign in (("one", 1), ("other", -1)))
+        wrong += bool(made_comparison(one, other).orders.detected.claims)
+    assert wrong <= stats.binom.ppf(0.999, runs, 0.05)
+
+
 def test_the_level_that_claims_the_most_decides_and_the_stronger_one_of_two():
     random = np.random.default_rng(7)
     noise, far = random.normal(size=60), random.normal(size=60) - 5

@@ -8,9 +8,10 @@ both distances cancel:
 
   .. math:: \frac1n \sum_i (f - g)(r_i) - \frac1{m} \sum_j f(x_j) + \frac1{k} \sum_l g(y_l);
 
-  the three means are independent given the critics, which gives Welch's t. With folds, the statistic is the mean over folds, with
-  the critics of :mod:`wdist.comparison.pool` and the variance of :mod:`wdist.bounds.mean_difference`. If one critic judges both
-  sources, the reference drops out, and samples that neither trained nor chose the critic are independent between folds.
+  the three means are taken as independent given the critics, which gives Welch's t; if rows of both sources move against each
+  other, the standard error is that of their differences. With folds, the statistic is the mean over folds, with the critics of
+  :mod:`wdist.comparison.pool` and the variance of :mod:`wdist.bounds.mean_difference`. If one critic judges both sources, the
+  reference drops out, and samples that neither trained nor chose the critic are independent between folds.
 - block: the differences, group by group, of the centred distances between blocks; Student's t.
 
 Both are asymptotic. Each difference is tested two-sided, so that its sign may be claimed, and the p-values of a level are adjusted
@@ -205,8 +206,21 @@ def _detected_difference(one: str, other: str, found: Mapping[str, tuple[Found, 
         values.append((first.a - second.a, first.b, second.b))
         trained.append((len(critics) == 2, *(name in critics or varied[name] for name in (one, other))))
     apart = mean_contrast(values, (1, -1, 1), trained=trained)
+    apart = replace(apart, error_b=apart.error_b * _moved_together(pairs))
     rounding = max(first.rounding + second.rounding for first, second in pairs)
     return replace(apart, estimate=math.copysign(max(0.0, abs(apart.estimate) - rounding), apart.estimate))
+
+
+def _moved_together(pairs: Sequence[tuple[Found, Found]]) -> float:
+    """Factor, at least 1, by which the values of two sources differ more, row by row, than independent ones would.
+
+    The same row of two sources may come from the same input, and draws of two generators with one seed come from the same latents.
+    """
+    if any(len(first.b) != len(second.b) for first, second in pairs):
+        return 1.0
+    alone = sum(float(each.b.var() / len(each.b)) for pair in pairs for each in pair)
+    together = sum(float((first.b - second.b).var() / len(first.b)) for first, second in pairs)
+    return math.sqrt(max(1.0, together / alone)) if alone > 0 else 1.0
 
 
 def _block_difference(one: Entry, other: Entry) -> MeanDifference | None:
