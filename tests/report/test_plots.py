@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from wdist.report.plots.estimate import draw
+from wdist.report.plots.figure import drawable_apart
 from wdist.report.presentation import figure_bytes
 
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -134,3 +135,17 @@ def test_a_chosen_formula_is_a_level_line_beside_the_curves(auto_of):
     assert "mean-difference" in [text.get_text() for text in axes.texts]
     assert axes.get_ylim()[1] > formula.history[-1].validation
     assert draw(replace(auto, critic=formula, baselines=()))
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["age", "income"], ["age", "income"]),
+        (["temperature of sensor 1 (kg)", "age"], ["tempera…r 1 (kg)", "age"]),
+        ([f"temperature of sensor {k} in the hall" for k in "12"], ["… sensor 1 in…", "… sensor 2 in…"]),
+        (["a" * 30 + middle + "b" * 30 + end for middle in "12" for end in "xy"], None),
+    ],
+)
+def test_names_that_are_cut_stay_different(names, shown):
+    found = drawable_apart(names, 16)
+    assert found == (names if shown is None else shown)

@@ -1,7 +1,7 @@
 """Figures as files: their style, the parts they are made of, and the colours of critics."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
 import matplotlib
@@ -76,6 +76,22 @@ def drawable(name: str, most: int | None = None) -> str:
         name = f"{name[: most // 2 - 1]}…{name[-(most // 2) :]}"
     visible = "".join(character if character.isprintable() else "?" for character in name)
     return visible.replace("$", r"\$")
+
+
+def drawable_apart(names: Sequence[str], most: int) -> list[str]:
+    """Different names for matplotlib, each cut so that it stays different: to about ``most`` characters, if those are enough."""
+    cut = [drawable(name, most) for name in names]
+    shown = []
+    for name, label in zip(names, cut, strict=True):
+        alike = [other for other, its in zip(names, cut, strict=True) if its == label]
+        differ = next(
+            (k for k, characters in enumerate(zip(*alike, strict=False)) if len(set(characters)) > 1), min(map(len, alike))
+        )
+        first = max(0, differ - most // 2)
+        last = first + most - 4  # leaves room for both marks
+        around = f"{'…' * (first > 0)}{name[first:last]}{'…' * (last < len(name))}"
+        shown.append(drawable(around) if len(alike) > 1 else label)
+    return shown if len(set(shown)) == len(set(names)) else [drawable(name) for name in names]
 
 
 def critics_in_order(estimate: Estimate) -> list[CriticResult]:
