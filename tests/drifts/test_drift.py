@@ -42,6 +42,12 @@ def test_nothing_is_found_where_nothing_changed(march, tmp_path):
     assert found.summary().startswith("No drift is found")
 
 
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.9999])
+def test_the_joint_distance_has_at_most_a_third_of_the_error(march, confidence):
+    found = wdist.drift(march, march, confidence=confidence, **CHEAP)
+    assert 0 < 3 * (1 - found.estimate.population.confidence) <= (1 - confidence) * (1 + 1e-9)
+
+
 def test_columns_that_moved_are_named_with_their_distance(march, tmp_path):
     found = wdist.drift(march, write_table(tmp_path / "april.csv", 2, amount=0.6, shares=(0.3, 0.3, 0.4)), **CHEAP)
     assert {column.name for column in found.drifted} == {"amount", "country"}

@@ -168,7 +168,9 @@ def _with_units(side: SourceInfo) -> SourceInfo:
 
 def _joint_options(options: EstimateOptions) -> EstimateOptions:
     """Options of the joint estimate, with at most a third of the error and a confidence rounded to few digits."""
-    return replace(options, confidence=1 - math.floor(1e4 * (1 - options.confidence) / _TESTS) / 1e4)
+    error = (1 - options.confidence) / _TESTS
+    shares = 10 ** max(4, 2 - math.floor(math.log10(error)))
+    return replace(options, confidence=1 - math.floor(shares * error) / shares)
 
 
 def _corrected(p_value: float) -> float:
