@@ -249,7 +249,8 @@ def a_critic_is_fitted_again_by_one_process_and_makes_the_same_document_and_proo
         return _numbers(found), {name: each.tolist() for name, each in load(proof_of_estimate(found)).items()}
 
     same(work)
-    assert [any("once more" in stage for stage in each) for each in processes().gathered("stages", stages)].count(True) == 1
+    refits = [any("again, with the validation" in stage for stage in each) for each in processes().gathered("stages", stages)]
+    assert refits.count(True) == 1
     same(lambda: work(folds=2))
 
 

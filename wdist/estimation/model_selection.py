@@ -1,4 +1,4 @@
-"""Model selection: fits the critics of a request, and chooses among several kinds by the validation split."""
+"""Model selection: fits the requested critics and, where there is a choice, takes the best on the validation split."""
 
 import math
 import time
@@ -36,7 +36,7 @@ from wdist.training.loop import TrainingOutcome
 from wdist.training.observer import Silent
 
 _ENOUGH, _SURELY = 0.999, 2.0
-"""Nothing more is tried once a validation value, less so many standard errors, is so much of an upper bound."""
+"""The search stops once a validation value, less this many standard errors, reaches this fraction of an upper bound."""
 _CLOSE = 0.05
 """A kind is trained again if its first validation value falls short of the best by at most this share of it."""
 _LEAST_RISE, _LARGEST_RISE = 0.001, 0.1
@@ -44,36 +44,36 @@ _LEAST_RISE, _LARGEST_RISE = 0.001, 0.1
 _LEAST_PART = 0.25
 """A kind with a smaller part of that time would gain nothing from it, and is not trained again."""
 _REFIT_SHARE = 0.15
-"""Share of a length of time for fitting what was chosen once more."""
+"""Fraction of a time budget for fitting the chosen critic again."""
 _GRACE = 5.0
-"""Seconds by which a length of time may be exceeded before candidates are left out."""
+"""Seconds by which a time budget may be exceeded before candidates are left out."""
 _BLEND_NUMBERS = 1 << 23
-"""Coordinates of the training samples that decide how two critics are combined."""
+"""Most coordinates of training samples used to decide how two critics are combined."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Selection:
-    """The critic that was chosen, and what it was chosen from."""
+    """The chosen critic and its rivals."""
 
     critic: TrainedCritic
     tried: tuple[Attempt, ...] = ()
-    """Empty where the user named the critic."""
+    """Empty if the user named the critic."""
     fitted: tuple[TrainedCritic, ...] = ()
-    """All critics that were fitted on the way, not clipped; a baseline that was chosen comes first."""
+    """All critics fitted in the search, unclipped; a baseline that was chosen comes first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidate:
     critic: TrainedCritic
-    """Clipped where its tails are heavy."""
+    """Clipped if its tails are heavy."""
     fitted: TrainedCritic
-    """The same as it was fitted."""
+    """The same critic before clipping."""
     spec: CriticSpec | None
     """None for a combination of two others."""
     validation: float
     """Dual value on the validation split divided by the certificate, in the units of the data."""
     parts: tuple["_Candidate", ...] = ()
-    """The two others that a combination is made of."""
+    """The two critics of a combination."""
 
 
 def select_critics(
@@ -95,11 +95,11 @@ def select_critics(
     Arguments:
         requested: one specification, or several to choose from.
         jobs: one for each seed.
-        budget: for each job; None for the defaults.
+        budget: of each job; None for the defaults.
         agenda: announces each critic.
 
     Returns:
-        For each job its selection, the error if nothing finite came of it, or None if it was interrupted before.
+        For each job its selection, the error if no critic was finite, or None if it was interrupted before any was fitted.
     """
     if len(requested.specs) == 1:
         return _named(requested.specs[0], jobs, budget, agenda)
@@ -129,14 +129,14 @@ def select_critics(
 
 
 class _TimeLeft:
-    """Time left of a budget, by the clock, for all jobs together: formulas and validation take some of it, too."""
+    """Remaining time of all jobs together, by the clock, because formulas and validation take time, too."""
 
     def __init__(self, budget: Budget | None, jobs: int) -> None:
         self._seconds = math.inf if budget is None or budget.seconds is None else budget.seconds * jobs
         self._began = now()
 
     def share(self) -> float:
-        """Share of the budget that is left, :data:`_GRACE` included; the first process decides."""
+        """Remaining fraction of the budget, including :data:`_GRACE`; the first process decides."""
         if math.isinf(self._seconds):
             return math.inf
         return 1 + (_GRACE - processes().decided(now() - self._began)) / self._seconds
@@ -149,7 +149,7 @@ class _TimeLeft:
 def _named(
     spec: CriticSpec, jobs: Sequence[TrainingJob], budget: Budget | None, agenda: Agenda
 ) -> list[Selection | WdistError | None]:
-    """Fits a critic that the user named."""
+    """Fits the critic that the user named."""
     trained = spec.kind.trained
     if not trained:  # there is no choice, and no training to stop
         jobs = [replace(job, pair=job.pair.without_validation) for job in jobs]
@@ -163,14 +163,14 @@ def _named(
 
 
 def trains_side_by_side(requested: RequestedCritic) -> bool:
-    """Whether :func:`select_critics` has several critics that processes can train side by side."""
+    """Whether processes can train several critics of :func:`select_critics` side by side."""
     return sum(spec.budget is not None and not spec.kind.slow_to_start for spec in requested.specs) > 1
 
 
 def _fitted_ahead(
     planned: Sequence[tuple[CriticSpec, Budget | None]], searches: Sequence["_Trial"], agenda: Agenda
 ) -> dict[str, dict["_Trial", TrainedCritic | WdistError | None]]:
-    """Trains kinds in several processes side by side; gives the critics of each trial that can still gain, by kind."""
+    """Trains several kinds side by side in separate processes; returns the critics of each open trial, by kind."""
     waiting = [search for search in searches if not search.closed]
     if processes().size == 1 or not waiting:
         return {}
@@ -193,7 +193,7 @@ def _try(
     agenda: Agenda,
     ahead: Mapping["_Trial", TrainedCritic | WdistError | None] | None = None,
 ) -> None:
-    """Fits a critic for those jobs that can still gain, unless it was fitted ahead."""
+    """Fits a critic for each job whose search goes on, unless it was fitted ahead."""
     waiting = [search for search in searches if not search.closed]
     if ahead is not None:
         for search in waiting:
@@ -204,7 +204,7 @@ def _try(
 
 
 def expected_seconds(requested: RequestedCritic, budget: Budget | None) -> float:
-    """Time that fitting a requested critic is expected to take, roughly."""
+    """Expected seconds for fitting a requested critic, roughly."""
     if budget is not None and budget.seconds is not None:
         return budget.seconds
     return sum(spec.expected_seconds(budget) for spec in requested.specs)
@@ -213,7 +213,7 @@ def expected_seconds(requested: RequestedCritic, budget: Budget | None) -> float
 def fit(
     spec: CriticSpec, jobs: Sequence[TrainingJob], budget: Budget | None, agenda: Agenda
 ) -> list[TrainedCritic | WdistError | None]:
-    """Announces a critic, and fits it for each job; the budget is that of each job, None for the default."""
+    """Announces a critic and fits it for each job; the budget is that of each job, None for the default."""
     own = None if spec.budget is None else budget or spec.budget
 
     def announced() -> list[Any]:
@@ -241,7 +241,7 @@ def fit(
 
 @contextmanager
 def _threads_for(spec: CriticSpec, device: torch.device) -> Iterator[None]:
-    """One thread for short steps on the CPU, which several only slow down."""
+    """Uses one thread if steps on the CPU are so short that several threads only slow them down."""
     threads = torch.get_num_threads()
     if spec.budget is not None and device.type == "cpu" and not spec.has_long_steps:
         torch.set_num_threads(1)
@@ -259,10 +259,10 @@ class _Trial:
         self._candidates: list[_Candidate] = []
         self._failure: WdistError | None = None
         self.closed = False
-        """No other critic could gain anything worth its time."""
+        """Whether no other critic is worth its time."""
 
     def add(self, found: TrainedCritic | WdistError | None, spec: CriticSpec | None, *, parts: tuple[_Candidate, ...] = ()) -> None:
-        """Records a critic; one that diverged is left out."""
+        """Records a critic unless it diverged."""
         if isinstance(found, TrainedCritic):
             value = self.job.interruption.completed(partial(_validated, found, self.job.pair, self._metric))
             self._candidates.append(_Candidate(critic=value.critic, fitted=found, spec=spec, validation=value.value, parts=parts))
@@ -287,7 +287,7 @@ class _Trial:
                 self.add(found, spec)
 
     def choose(self, budget: Budget | None) -> Selection | WdistError | None:
-        """The best candidate, the best two combined included, fitted with the validation samples, too."""
+        """The best of all candidates and of the best two combined, fitted again with the validation samples."""
         if not self._candidates:
             return self._failure
         fitted = tuple(each.fitted for each in sorted(self._candidates, key=lambda each: each.validation, reverse=True))
@@ -306,9 +306,9 @@ class _Trial:
         return Selection(critic=best.critic if self.closed else self._refitted(best, budget), tried=tried, fitted=fitted)
 
     def _refitted(self, candidate: _Candidate, budget: Budget | None) -> TrainedCritic:
-        """A candidate, or its parts combined again, fitted with the validation samples, too; its history stays as it was."""
+        """A candidate fitted again with the validation samples, or combined again from such parts; its history is kept."""
         if candidate.critic is not candidate.fitted:
-            return candidate.critic  # it is clipped at values of samples that it did not learn
+            return candidate.critic  # clipped at values of samples that it was not trained on
         if candidate.spec is not None:
             return _refitted(candidate.critic, candidate.spec, self.job, budget, self._agenda)
         parts = [self._refitted(each, budget) for each in candidate.parts]
@@ -331,20 +331,22 @@ def _parts(rises: Sequence[float]) -> list[float]:
 
 
 def _refittable(spec: CriticSpec, pair: Pair) -> RefittableKind | None:
-    """The kind of a critic that can be fitted with validation samples: those of sets in memory, since draws and streams have
-    enough."""
+    """The kind of a critic that can be fitted again with the validation samples; None for draws and streams, which have enough
+    samples."""
     wider = pair.without_validation
     return spec.kind if isinstance(spec.kind, RefittableKind) and pair.a is not wider.a and pair.b is not wider.b else None
 
 
 def _kept_aside(spec: CriticSpec, pair: Pair) -> float:
-    """Share of a length of time that a refit may take."""
+    """Fraction of a time budget that a refit may take."""
     return _REFIT_SHARE if _refittable(spec, pair) else 0.0
 
 
 def _refitted(trained: TrainedCritic, spec: CriticSpec, job: TrainingJob, budget: Budget | None, agenda: Agenda) -> TrainedCritic:
-    """The critic fitted with the validation samples, too; as it was where that takes too long, is interrupted, or makes it worse
-    even on the samples that it has then learnt."""
+    """Fits a critic again with the validation samples.
+
+    The critic stays as it is if that takes too long, is interrupted, or lowers its value even on these samples.
+    """
     longest = math.inf if budget is None or budget.seconds is None else _REFIT_SHARE * budget.seconds
     kind = _refittable(spec, job.pair)
     if kind is None or kind.refit_seconds(trained) > longest:
@@ -352,7 +354,7 @@ def _refitted(trained: TrainedCritic, spec: CriticSpec, job: TrainingJob, budget
 
     def again() -> TrainedCritic | None:
         if kind.trained:
-            agenda.stage(f"training {trained.name} once more, with the validation samples")
+            agenda.stage(f"training {trained.name} again, with the validation samples")
         began = now()
         found = kind.refit(spec, replace(job, pair=job.pair.without_validation, observer=Silent()), trained)
         worse = _provable(found, job.pair, spec.metric).value < _validated(trained, job.pair, spec.metric).value
@@ -368,7 +370,7 @@ def _refitted(trained: TrainedCritic, spec: CriticSpec, job: TrainingJob, budget
 
 
 def improved(main: Selection, baselines: Sequence[TrainedCritic], pair: Pair, metric: GroundMetric) -> Selection:
-    """A selection among several kinds, or that baseline in its place whose validation value is larger than that of all tried."""
+    """Replaces the chosen critic by a baseline if its validation value exceeds those of all candidates."""
     if not main.tried or not baselines:
         return main
     judged = [(each, _provable(each, pair, metric)) for each in baselines]
@@ -381,7 +383,7 @@ def improved(main: Selection, baselines: Sequence[TrainedCritic], pair: Pair, me
 
 @dataclass(frozen=True, kw_only=True)
 class _Validated:
-    """A critic, and its dual value on the validation split over the certificate, in the units of the data."""
+    """A critic and its dual value on the validation split divided by its certificate, in the units of the data."""
 
     critic: TrainedCritic
     value: float
@@ -390,7 +392,7 @@ class _Validated:
 
 
 def _validated(trained: TrainedCritic, pair: Pair, metric: GroundMetric) -> _Validated:
-    """The validation value of a critic, clipped before if its tails are heavy."""
+    """The validation value of a critic, which is clipped first if its tails are heavy."""
     a, b = (evaluate_rows(trained.critic, side.validation) for side in (pair.a, pair.b))
     values = torch.from_numpy(a.values), torch.from_numpy(b.values)
     # Multipliers prove a bound for the layers as they are.
@@ -405,7 +407,7 @@ def _validated(trained: TrainedCritic, pair: Pair, metric: GroundMetric) -> _Val
 
 
 def _provable(trained: TrainedCritic, pair: Pair, metric: GroundMetric) -> _Validated:
-    """The validation value of a critic, minus infinity where it has no certificate."""
+    """The validation value of a critic; minus infinity if it has no certificate."""
     try:
         return _validated(trained, pair, metric)
     except CertificateError:
