@@ -1,5 +1,6 @@
 """Calls in Python: progress where somebody watches, sides with names, and observers of either kind."""
 
+import inspect
 import io
 import sys
 import types
@@ -9,6 +10,7 @@ import torch
 
 import wdist
 from tests.trials import Listener
+from wdist.estimation.options import EstimateArguments, EstimateOptions
 from wdist.report.terminal.progress import NotebookDisplay
 from wdist.training.observer import CriticFinished, Stage
 
@@ -19,6 +21,20 @@ FAST = {"steps": 2, "critic": "groupsort-bjorck", "baselines": "none", "width": 
 class Terminal(io.StringIO):
     def isatty(self):
         return True
+
+
+@pytest.mark.parametrize("function", [wdist.estimate, wdist.compare], ids=lambda each: each.__name__)
+def test_signatures_list_every_option_with_its_default(function):
+    """For ``help()`` and completion in notebooks; a default that is passed explicitly is accepted and changes nothing."""
+    parameters = inspect.signature(function).parameters
+    assert set(EstimateArguments.__annotations__) < set(parameters)
+    assert all(each.kind is not inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+    defaults = {name: parameters[name].default for name in EstimateArguments.__annotations__}
+    assert EstimateOptions.validated(**defaults) == EstimateOptions.validated()
+
+
+def test_completion_offers_the_public_names_only():
+    assert {name for name in dir(wdist) if not name.startswith("__")} == set(wdist.__all__) - {"__version__"}
 
 
 def test_a_script_stays_silent_and_progress_true_speaks_on_stderr(capsys):

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from wdist.arguments import accepted, shown
+from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import EndlessSource, FiniteSource
 from wdist.errors import UsageError, WdistError, out_of_memory
+from wdist.estimation.options import EstimateArguments, EstimateOptions
 from wdist.keywords import in_python
 from wdist.training.observer import Event, Observer, Silent
 
@@ -27,7 +30,10 @@ _R = TypeVar("_R")
 
 
 def library_function(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Makes a function advise what to do if memory runs out, and name keyword arguments, not options, in its result's warnings."""
+    """Makes a function advise what to do if memory runs out, and name keyword arguments, not options, in its result's warnings.
+
+    Its signature lists all keyword arguments, for ``help()`` and completion.
+    """
 
     @wraps(function)
     def called(*arguments: _P.args, **options: _P.kwargs) -> _R:
@@ -38,7 +44,21 @@ def library_function(function: Callable[_P, _R]) -> Callable[_P, _R]:
                 raise
             raise WdistError("there is not enough memory; give fewer samples, or a smaller batch_size or width") from error
 
+    called.__signature__ = _listed(inspect.signature(function))  # type: ignore[attr-defined]
     return called
+
+
+def _listed(signature: inspect.Signature) -> inspect.Signature:
+    """The signature with the options of an estimate one by one in place of ``**arguments: Unpack[EstimateArguments]``."""
+    own = {name: each for name, each in signature.parameters.items() if each.annotation != f"Unpack[{EstimateArguments.__name__}]"}
+    if len(own) == len(signature.parameters):
+        return signature
+    defaults = {each.name: each.default for kind in (EstimateOptions, Access, CriticSettings) for each in fields(kind)}
+    for name, annotation in EstimateArguments.__annotations__.items():
+        words = annotation.__forward_arg__
+        default = None if words.endswith("None") else defaults[name]
+        own.setdefault(name, inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=words))
+    return signature.replace(parameters=list(own.values()))
 
 
 def _with_keywords(result: Any) -> Any:
