@@ -99,6 +99,7 @@ def test_tensor_types_beyond_numpy(dtype):
         (np.zeros((20, 2), dtype=complex), "complex"),
         (torch.zeros(20, 2, dtype=torch.complex64), "complex"),
         (torch.zeros(20, 2).to_sparse(), "sparse"),
+        (torch.zeros(20, 2, device="meta"), "device meta, where tensors have no values"),
         (np.array(["a"] * 20), "strings"),
         (np.array([object()] * 20), "objects"),
         (np.zeros(20, dtype="datetime64[s]"), "dates"),

@@ -54,6 +54,12 @@ def test_damaged_arrays(name, tmp_path):
     check_copies(path, address)
 
 
+def test_what_a_parser_says_is_shown_only_if_it_is_a_sentence(tmp_path):
+    (tmp_path / "x.pt").write_bytes(b"hello world, this is text")
+    with pytest.raises(SourceError, match="not a file of torch.save; save it again"):
+        read(f"{tmp_path}/x.pt")
+
+
 @pytest.mark.parametrize("form", IMAGES)
 def test_damaged_images(form, tmp_path):
     picture = torch.randint(256, (16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)).numpy()

@@ -99,6 +99,7 @@ def test_numbers_are_read_as_categories_on_request(tmp_path):
         ("a,b\n" + "".join(f"{k},t{k}\n" for k in range(30)), "'b' holds a different text in every row"),
         ("a,b\n" + "".join(f"{k},t{k % 1500}\n" for k in range(2000)), "'b' holds more than 1,000 different texts"),
         ("a,b\n1,u\n\n2,v,w\n", "line 4 has 3 columns"),
+        ("# exported 2024\na,b,c\n1,2,3\n4,5,6\n", "line 1 names 1 column above rows of 3; delete this comment"),
         ('"a","b"\n"1",5,6\n"2",7,8\n', r"line 1 names 2 columns above rows of 3; name every column, or take them by position"),
         ("1,u\nx,v\n3,w\n", r"line 2 holds 'x' instead of a number in the column 'column 1'; .* with \?without=column 1"),
     ],

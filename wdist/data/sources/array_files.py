@@ -294,7 +294,8 @@ def load_data(path: Path, name: str, *, mapped: bool = True) -> Any:
                 f"otherwise save the tensors alone"
             ) from None
         reason = first_line(error).partition(". ")[0][:200]  # torch's further sentences are guesses
-        raise SourceError(f"{name} is damaged, cut short, or not a file of torch.save ({reason}); save it again") from error
+        told = f" ({reason})" if " " in reason else ""  # some parsers name only a byte or a key
+        raise SourceError(f"{name} is damaged, cut short, or not a file of torch.save{told}; save it again") from error
 
 
 def is_torchscript(path: Path) -> bool:

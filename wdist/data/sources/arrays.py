@@ -254,6 +254,8 @@ def accepted(tensor: Tensor, name: str) -> Tensor:
     """The tensor on the CPU, without gradient, in a type that torch computes with."""
     if tensor.is_sparse or tensor.layout != torch.strided:
         raise SourceError(f"{name} is a sparse tensor; pass its dense form, x.to_dense()")
+    if tensor.is_meta:
+        raise SourceError(f"{name} is on the device meta, where tensors have no values; compute it on another device")
     if tensor.is_complex():
         raise SourceError(f"{name} holds complex numbers ({type_name(tensor.dtype)}); {_COMPLEX}")
     if tensor.is_quantized or tensor.dtype not in _TENSOR_TYPES | _WIDER.keys():

@@ -113,7 +113,8 @@ def layout_of(file: TextIO, address: Address) -> TextLayout:
     width = len(others[0]) if others else len(words)
     if header and width != len(words) and named_option(address) is not False:
         differs = f"{address.location} line 1 names {len(words)} column{'s' * (len(words) > 1)} above rows of {width}"
-        raise SourceError(f"{differs}; name every column, or take them by position with {address.sign}names=no")
+        by_position = f"name every column, or take them by position with {address.sign}names=no"
+        raise SourceError(f"{differs}; {'delete this comment' if first.lstrip().startswith('#') else by_position}")
     names = _names(words, address) if header and not _counted(words) and named_option(address) is not False else None
     return TextLayout(
         address=address,
