@@ -56,7 +56,7 @@ def test_damaged_arrays(name, tmp_path):
 
 def test_what_a_parser_says_is_shown_only_if_it_is_a_sentence(tmp_path):
     (tmp_path / "x.pt").write_bytes(b"hello world, this is text")
-    with pytest.raises(SourceError, match="not a file of torch.save; save it again"):
+    with pytest.raises(SourceError, match=r"not a file of torch\.save; save it again"):
         read(f"{tmp_path}/x.pt")
 
 
