@@ -26,7 +26,8 @@ from wdist.training.budget import Budget
 from wdist.training.catalogue import CATALOGUE, automatic
 from wdist.training.closed_forms import ClosedFormKind
 from wdist.training.kind import DataShape, RefittableKind, TrainingJob
-from wdist.training.observer import CriticStarted, Progress, Silent
+from wdist.training.loop import TrainingOutcome
+from wdist.training.observer import CriticStarted, HistoryPoint, Progress, Silent
 
 SMALL = CriticSettings(width=16, depth=3, batch_size=32)
 AT_ONCE = tuple(kind.name for kind in automatic() if not kind.trained and not kind.slow_to_start)
@@ -152,6 +153,14 @@ def test_under_a_time_budget_each_kind_trains_and_the_best_divide_the_rest(close
 def test_time_goes_to_kinds_that_still_gain(rises, parts):
     """None to a kind that has converged beside one that has not; a first run too short to tell counts as one that gains."""
     assert model_selection._parts(rises) == pytest.approx(list(parts))
+
+
+def test_few_steps_do_not_tell_that_a_kind_has_converged():
+    """A slow kind may take its first ten steps while another takes hundreds, and be the better one in the end."""
+    flat = tuple(HistoryPoint(step=k, seconds=k, training=1.0, validation=1.0) for k in range(9))
+    few, many = (TrainingOutcome(steps=steps, seconds=9.0, history=flat, interrupted=False) for steps in (9, 900))
+    rises = [model_selection._relative_rise(outcome, 1.0) for outcome in (few, many)]
+    assert model_selection._parts(rises) == [1.0, 0.0]
 
 
 def test_nothing_more_is_tried_once_a_length_of_time_is_exceeded(monkeypatch):

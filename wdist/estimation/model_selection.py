@@ -41,6 +41,8 @@ _CLOSE = 0.05
 """A kind is trained again if its first validation value falls short of the best by at most this share of it."""
 _LEAST_RISE, _LARGEST_RISE = 0.001, 0.1
 """Smallest and largest relative rise at the end of a first training that counts when kinds divide the rest of the time."""
+_TELLING_STEPS = 50
+"""A first training with fewer steps is too short to tell, and counts as one with the largest rise."""
 _LEAST_PART = 0.25
 """A kind with a smaller part of that time would gain nothing from it, and is not trained again."""
 _REFIT_SHARE = 0.15
@@ -280,7 +282,7 @@ class _Trial:
         highest = max((each.validation for each, _ in trained), default=0.0)
         close = [(each, spec) for each, spec in trained if each.validation >= highest - _CLOSE * abs(highest)]
         share -= max((_kept_aside(spec, self.job.pair) for _, spec in close), default=0.0)
-        rises = [each.fitted.outcome.rise / (abs(highest) or 1.0) for each, _ in close]
+        rises = [_relative_rise(each.fitted.outcome, highest) for each, _ in close]
         for (_, spec), part in zip(close, _parts(rises), strict=True):
             if part * share > 0 and not self.closed:
                 (found,) = fit(spec, [self.job], budget.part(part * share), self._agenda)
@@ -317,6 +319,10 @@ class _Trial:
         combine = partial(_combined, parts[0], parts[1], pair=self.job.pair.without_validation)
         combined = self.job.interruption.attempt(combine)
         return candidate.critic if combined is None else replace(combined, outcome=candidate.critic.outcome)
+
+
+def _relative_rise(outcome: TrainingOutcome, highest: float) -> float:
+    return math.inf if outcome.steps < _TELLING_STEPS else outcome.rise / (abs(highest) or 1.0)
 
 
 def _parts(rises: Sequence[float]) -> list[float]:
