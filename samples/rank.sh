@@ -27,7 +27,7 @@ done
 
 # shellcheck disable=SC2086  # RANK holds several words
 "${WDIST:-wdist}" compare "$data" "${checkpoints[@]}" ${RANK---folds 5} --quiet -o ranking.json --markdown ranking.md >/dev/null
-best=$(python -c 'import json; print(json.load(open("ranking.json"))["ranking"][0]["source"]["address"])')
+best=$(python3 -c 'import json; print(json.load(open("ranking.json"))["ranking"][0]["source"]["address"])')
 
 format=text
 if [ -n "${GITHUB_ACTIONS:-}" ]; then
@@ -41,5 +41,5 @@ if [ -n "${GITHUB_ACTIONS:-}" ]; then
     } >>"$GITHUB_STEP_SUMMARY"
 fi
 # The samples that judge the best of n have also chosen it, so its gate may err with an n-th of 5 % only.
-confidence=$(python -c "print(1 - 0.05 / ${#checkpoints[@]})")
+confidence=$(python3 -c "print(1 - 0.05 / ${#checkpoints[@]})")
 "${WDIST:-wdist}" gate "$data" "$best" --max "$max" --confidence "$confidence" --format "$format" --quiet -o gate.json "$@"
