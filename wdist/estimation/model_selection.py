@@ -43,8 +43,8 @@ _LEAST_RISE, _LARGEST_RISE = 0.001, 0.1
 """Smallest and largest relative rise at the end of a first training that counts when kinds divide the rest of the time."""
 _TELLING_STEPS = 50
 """A first training with fewer steps is too short to tell, and counts as one with the largest rise."""
-_LEAST_PART = 0.25
-"""A kind with a smaller part of that time would gain nothing from it, and is not trained again."""
+_WORTHWHILE = 1 / 3
+"""A kind is trained again only if it gained at least this share of what the kind that gained most did."""
 _REFIT_SHARE = 0.15
 """Fraction of a time budget for fitting the chosen critic again."""
 _GRACE = 5.0
@@ -332,7 +332,7 @@ def _parts(rises: Sequence[float]) -> list[float]:
         rises: in the last quarter of each first training, relative to the best value.
     """
     gains = [min(rise, _LARGEST_RISE) + _LEAST_RISE for rise in rises]
-    worthwhile = [gain if gain >= _LEAST_PART * sum(gains) else 0.0 for gain in gains]
+    worthwhile = [gain if gain >= _WORTHWHILE * max(gains) else 0.0 for gain in gains]
     return [gain / sum(worthwhile) for gain in worthwhile]
 
 
