@@ -1,15 +1,23 @@
-"""The machine that a study runs on, the commit of the code, the memory of a process, and the expected speed of training."""
+"""The machine that a study runs on, the commit of the code, processes and their memory, and the expected speed of training."""
 
 import os
 import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import torch
+
+R = TypeVar("R")
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+"""Environment variables that limit numerical libraries to one thread."""
 
 _CPU_INFO, _STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")
 _SIZE = 512
@@ -49,6 +57,12 @@ def peak_bytes() -> int:
         import resource  # missing on Windows
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def in_own_process(work: Callable[..., R], *arguments: object) -> R:
+    """Runs ``work`` in a new process, whose peak memory is that of the work alone."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def machine_rate(device: torch.device) -> float:

@@ -1,11 +1,13 @@
 """Panels of a study's figure: series over an axis, and functions of the plane."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from numpy.typing import NDArray
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +49,7 @@ def series_of(
     reference: Getter = lambda row: False,
 ) -> tuple[Series, ...]:
     """One series for each name, with points in the order of the rows; a missing error counts as 0."""
-    label, abscissa, ordinate, error, compares = map(getter, (name, x, y, errors, reference))
-    groups: dict[str, list[Any]] = {}
-    for row in rows:
-        groups.setdefault(label(row), []).append(row)
+    abscissa, ordinate, error, compares = map(getter, (x, y, errors, reference))
     return tuple(
         Series(
             name=each,
@@ -60,7 +59,25 @@ def series_of(
             marks=marks,
             reference=compares(group[0]),
         )
-        for each, group in groups.items()
+        for each, group in grouped(rows, name).items()
+    )
+
+
+def grouped(rows: Iterable[R], by: Getter) -> dict[Any, list[R]]:
+    """The rows by one of their values, in the order in which the values first appear."""
+    groups: dict[Any, list[R]] = {}
+    for row in rows:
+        groups.setdefault(getter(by)(row), []).append(row)
+    return groups
+
+
+def curves(
+    x: Iterable[float], ys: Mapping[str, Iterable[float]], *, marks: bool = False, reference: Container[str] = ()
+) -> tuple[Series, ...]:
+    """One series for each name, over common abscissae; those named in ``reference`` are for comparison only."""
+    abscissae = tuple(map(float, x))
+    return tuple(
+        Series(name=name, x=abscissae, y=tuple(map(float, y)), marks=marks, reference=name in reference) for name, y in ys.items()
     )
 
 

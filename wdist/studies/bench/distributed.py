@@ -35,6 +35,7 @@ from wdist.estimation.blocks import BlockPlan, block_distances
 from wdist.estimation.evaluation import ErrorBudget, evaluate_rows, judge
 from wdist.estimation.options import EstimateOptions
 from wdist.ground_metric import L2
+from wdist.studies.machine import ONE_THREAD
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.progress import estimated
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, half_range
@@ -353,11 +354,10 @@ def _job(request: str) -> Iterator[Callable[[], str]]:
     """Starts a torchrun job, and yields a function that reads its next line of output."""
     words = ("torch.distributed.run", "--standalone", "--nproc-per-node", str(PROCESSES), "-m", "wdist.studies.bench.distributed")
     own = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     with tempfile.TemporaryFile("w+") as complaints:
         job = subprocess.Popen(
             [sys.executable, "-m", *words, request],
-            env={**own, **threads},
+            env={**own, **ONE_THREAD},
             stdout=subprocess.PIPE,
             stderr=complaints,
             text=True,

@@ -50,44 +50,49 @@ def _table(random: np.random.Generator, n: int) -> Table:
     return numbers, levels
 
 
-def _shifted(random: np.random.Generator, n: int) -> Table:
-    numbers, levels = _table(random, n)
+def _changed(change: Callable[[np.random.Generator, np.ndarray, np.ndarray], None]) -> Callable[[np.random.Generator, int], Table]:
+    """Draws tables, then changes their numbers and levels in place."""
+
+    def draw(random: np.random.Generator, n: int) -> Table:
+        table = _table(random, n)
+        change(random, *table)
+        return table
+
+    return draw
+
+
+@_changed
+def _shifted(random: np.random.Generator, numbers: np.ndarray, levels: np.ndarray) -> None:
     numbers[:, 0] += 0.3
-    return numbers, levels
 
 
-def _spread(random: np.random.Generator, n: int) -> Table:
-    numbers, levels = _table(random, n)
+@_changed
+def _spread(random: np.random.Generator, numbers: np.ndarray, levels: np.ndarray) -> None:
     numbers[:, 0] *= 1.4
-    return numbers, levels
 
 
-def _levels(random: np.random.Generator, n: int) -> Table:
-    numbers, levels = _table(random, n)
-    levels[:, 1] = random.choice(3, n, p=(0.45, 0.4, 0.15))
-    return numbers, levels
+@_changed
+def _levels(random: np.random.Generator, numbers: np.ndarray, levels: np.ndarray) -> None:
+    levels[:, 1] = random.choice(3, len(levels), p=(0.45, 0.4, 0.15))
 
 
-def _all_shifted(random: np.random.Generator, n: int) -> Table:
-    numbers, levels = _table(random, n)
-    return numbers + 0.1, levels
+@_changed
+def _all_shifted(random: np.random.Generator, numbers: np.ndarray, levels: np.ndarray) -> None:
+    numbers += 0.1
 
 
-def _correlated(random: np.random.Generator, n: int) -> Table:
-    """A table whose first two columns depend on each other more strongly, but keep their distributions."""
-    numbers, levels = _table(random, n)
-    correlation = 0.6
-    one, other = random.standard_normal((2, n))
-    spread = np.sqrt(1.25)
+@_changed
+def _correlated(random: np.random.Generator, numbers: np.ndarray, levels: np.ndarray) -> None:
+    """The first two columns depend on each other more strongly, but keep their distributions."""
+    correlation, spread = 0.6, np.sqrt(1.25)
+    one, other = random.standard_normal((2, len(numbers)))
     numbers[:, 0], numbers[:, 1] = spread * one, spread * (correlation * one + np.sqrt(1 - correlation**2) * other)
-    return numbers, levels
 
 
-def _sign(random: np.random.Generator, n: int) -> Table:
-    """A table in which the sign of one column is that of a product of two others: no column and no correlation changes."""
-    numbers, levels = _table(random, n)
+@_changed
+def _sign(random: np.random.Generator, numbers: np.ndarray, levels: np.ndarray) -> None:
+    """The sign of one column becomes that of a product of two others: no column and no correlation changes."""
     numbers[:, 7] = np.abs(numbers[:, 7]) * np.sign(numbers[:, 0] * numbers[:, 1] - np.median(numbers[:, 0] * numbers[:, 1]))
-    return numbers, levels
 
 
 @dataclass(frozen=True, kw_only=True)

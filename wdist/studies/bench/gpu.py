@@ -456,8 +456,7 @@ STUDIES = (
                     Column("number", "name", "text"),
                     Column("CPU", "on_cpu"),
                     Column("device", "on_device"),
-                    Column("apart", "apart"),
-                    Column("allowed", "allowed"),
+                    *Column.named("number", "apart", "allowed"),
                 ),
             ),
             StudyTable(

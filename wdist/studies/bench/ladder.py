@@ -23,7 +23,7 @@ from wdist.data.sources.source import random_stream
 from wdist.estimation.options import EstimateOptions
 from wdist.studies.bench.ladder_sources import Ladder, digit_ladders, normal_ladders, wide_ladders
 from wdist.studies.bench.relative_mmd import relative_mmd
-from wdist.studies.panels import Panel, series_of
+from wdist.studies.panels import Panel, grouped, series_of
 from wdist.studies.progress import complete, estimated
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, most_by_chance, percent
 
@@ -244,10 +244,10 @@ def conclude(rows: Sequence[Row]) -> Conclusion:
     """Checks whether claimed orders are wrong no more often than stated."""
     ladders = [row for row in rows if isinstance(row, LadderRow)]
     twins = [row for row in rows if isinstance(row, TwinRow)]
-    rungs = [row for row in rows if isinstance(row, RungRow)]
+    rungs = grouped((row for row in rows if isinstance(row, RungRow)), "ladder")
     return Conclusion(
         checks=(*_checks(ladders, twins), *_level_checks([row for row in rows if isinstance(row, LevelRow)])),
-        panels=tuple(_panel(row.ladder, [rung for rung in rungs if rung.ladder == row.ladder]) for row in ladders),
+        panels=tuple(_panel(row.ladder, rungs.get(row.ladder, [])) for row in ladders),
         remarks=(
             f"An order is claimed if population intervals are disjoint, at {percent(CONFIDENCE, 0)} for all together; the order by "
             "samples is that of the distances between the sample sets.",
@@ -274,8 +274,7 @@ def _checks(ladders: Sequence[LadderRow], twins: Sequence[TwinRow]) -> Iterator[
 
 
 def _level_checks(rows: Sequence[LevelRow]) -> Iterator[ClaimCheck]:
-    for level in dict.fromkeys(row.level for row in rows if row.level != MMD):
-        own = [row for row in rows if row.level == level]
+    for level, own in grouped((row for row in rows if row.level != MMD), "level").items():
         worst = max(own, key=lambda row: row.wrong / row.runs)
         shares = ", ".join(f"{percent(row.share)} ({row.ladder})" for row in own if row.share is not None)
         yield ClaimCheck(

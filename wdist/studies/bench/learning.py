@@ -10,10 +10,10 @@ from functools import partial
 
 from wdist.estimation.result import Estimate
 from wdist.studies.bench.tightness import coupled_rows, drawn, fall
-from wdist.studies.bench.tightness_rows import KNOWN, KnownCase
-from wdist.studies.panels import Panel, series_of
+from wdist.studies.bench.tightness_rows import KNOWN, KnownCase, truth_check
+from wdist.studies.panels import Panel, grouped, series_of
 from wdist.studies.progress import SuiteProgress
-from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable
+from wdist.studies.study import Column, Conclusion, Conditions, Study, StudyTable
 
 PAIRS = (
     "funnels-256-dim-16",
@@ -36,7 +36,6 @@ CRITICS: dict[str, int | None] = {
 }
 """Critic -> training steps (None if it is not trained); a fixed number makes curves independent of the machine's speed."""
 SIZES, QUICK_SIZES = (1_000, 5_000, 20_000, 50_000, 200_000), (1_000, 4_000)
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +99,9 @@ def _row(case: KnownCase, size: int, critic: str, seed: int, progress: SuiteProg
 
 def conclude(rows: Sequence[LearningRow]) -> Conclusion:
     """Checks that no critic exceeds the truth, and draws a panel for each pair."""
-    above = sum(row.fresh > 1 + _ROUNDING for row in rows)
-    claim = ClaimCheck(
-        claim="No critic's value on fresh samples exceeds the truth.", holds=above == 0, detail=f"{above} of {len(rows)} do"
-    )
-    names = dict.fromkeys(row.name for row in rows)
     return Conclusion(
-        checks=(claim,) if rows else (),
-        panels=tuple(_panel(name, [row for row in rows if row.name == name]) for name in names),
+        checks=(truth_check([row.fresh for row in rows]),) if rows else (),
+        panels=tuple(_panel(name, own) for name, own in grouped(rows, "name").items()),
         remarks=("Training: share of the truth on the training samples, which may exceed 1; fresh: on fresh coupled samples.",),
     )
 
@@ -138,10 +132,9 @@ STUDIES = (
                 of=LearningRow,
                 columns=(
                     Column("pair", "name", "text"),
-                    Column("samples", "samples", "count"),
-                    Column("critic", "critic", "text"),
-                    Column("training", "training", "share"),
-                    Column("fresh", "fresh", "share"),
+                    *Column.named("count", "samples"),
+                    *Column.named("text", "critic"),
+                    *Column.named("share", "training", "fresh"),
                     Column("time", "seconds", "seconds"),
                 ),
             ),

@@ -14,7 +14,7 @@ References:
 import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -64,23 +64,6 @@ class LipschitzRow:
     """The constant; None if it is not known."""
     seconds: float
     """Seconds for all upper bounds."""
-
-    @property
-    def units(self) -> str:
-        """Label of the width."""
-        return f"width {self.width}"
-
-    @property
-    def averaged_share(self) -> float:
-        return self.averaged / self.product
-
-    @property
-    def fast_share(self) -> float | None:
-        return None if self.fast is None else self.fast / self.product
-
-    @property
-    def semidefinite_share(self) -> float:
-        return self.semidefinite / self.product
 
     @property
     def gap(self) -> float:
@@ -204,9 +187,20 @@ def _panel(kind: str, rows: Sequence[LipschitzRow]) -> Panel:
         title=f"random networks, {kind}",
         x_label="linear layers",
         y_label="semidefinite bound over the product",
-        series=series_of(rows, name="units", x="depth", y="semidefinite_share", marks=len({row.seed for row in rows}) > 1),
+        series=series_of(
+            rows,
+            name=lambda row: f"width {row.width}",
+            x="depth",
+            y=_over_product("semidefinite"),
+            marks=len({row.seed for row in rows}) > 1,
+        ),
         log_y=True,
     )
+
+
+def _over_product(bound: str) -> Callable[[LipschitzRow], float | None]:
+    """A bound of a row as a share of the product of norms; None if the row lacks it."""
+    return lambda row: None if getattr(row, bound) is None else getattr(row, bound) / row.product
 
 
 STUDIES = (
@@ -223,18 +217,15 @@ STUDIES = (
                 columns=(
                     Column("network", "name", "text"),
                     Column("product", "product"),
-                    Column("averaged", "averaged_share", "share"),
-                    Column("ECLipsE-\nFast", "fast_share", "share"),
-                    Column("LipSDP", "semidefinite_share", "share"),
+                    Column("averaged", _over_product("averaged"), "share"),
+                    Column("ECLipsE-\nFast", _over_product("fast"), "share"),
+                    Column("LipSDP", _over_product("semidefinite"), "share"),
                     Column("bound", "semidefinite"),
-                    Column("found", "found"),
-                    Column("exact", "exact"),
-                    Column("gap", "gap"),
+                    *Column.named("number", "found", "exact", "gap"),
                 ),
             ),
         ),
         seeds=3,
-        quick_seeds=1,
         reduced=("depths up to 10 instead of 50 and widths up to 20 instead of 80", "one seed instead of three"),
     ),
 )

@@ -11,6 +11,7 @@ The suite ``coverage`` checks the bounds for the populations against known truth
 import math
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -74,22 +75,18 @@ class WrongBound:
 class _Count:
     """Running counts of one row."""
 
-    trials: int = 0
-    refused: int = 0
-    lower: int = 0
-    upper: int = 0
-    wrong: int = 0
+    of: Counter[str] = field(default_factory=Counter)
+    """Trials, refused ones, computed lower and upper bounds, and wrong trials."""
     closest: dict[str, float] = field(default_factory=dict)
+    """Smallest distance of a finite bound from a positive W1, over W1, by end."""
     widest: float = 0.0
 
     def add(self, claim: Claim, truth: Truth) -> None:
-        if claim.end == "lower":
-            self.lower += 1
-            distance = float((truth.high - claim.value) / truth.high) if truth.high > 0 else math.inf
-        else:
-            self.upper += 1
-            distance = float((claim.value - truth.low) / truth.low) if truth.low > 0 else math.inf
-        self.closest[claim.end] = min(self.closest.get(claim.end, math.inf), distance)
+        self.of[claim.end] += 1
+        w1 = truth.high if claim.end == "lower" else truth.low
+        if w1 > 0 and math.isfinite(claim.value):
+            distance = abs(float((w1 - claim.value) / w1))
+            self.closest[claim.end] = min(self.closest.get(claim.end, math.inf), distance)
 
 
 def is_wrong(claim: Claim, truth: Truth) -> bool:
@@ -113,28 +110,22 @@ def rows_of(path: Path, *, trials: int, seed: int, conditions: Conditions) -> It
     began, count, shown = time.perf_counter(), _Count(), list[WrongBound]()
     conditions.announce(f"{trials:,} trials: {path.name}")
     for number in range(trials):
-        found = conditions.interruption.attempt(lambda number=number: _trial(path, seed, number, count))  # type: ignore[misc]
+        found = conditions.interruption.attempt(partial(_trial, path, seed, number, count))
         if conditions.interruption.requested:
             break
-        count.trials += 1
+        count.of["trials"] += 1
         if found is not None and found[1]:
-            count.wrong += 1
+            count.of["wrong"] += 1
             if len(shown) < _MOST_WRONG:
-                problem, reason = shrunk(path, *found)
-                shown.append(_shown(path, seed, number, problem, reason))
+                shown.append(_shown(path, seed, number, *shrunk(path, *found)))
         if number % _ANNOUNCED_EVERY == 0:
             conditions.observer.notify(StageProgress(fraction=number / trials))
-    finite = {end: value for end, value in count.closest.items() if math.isfinite(value)}
     yield SoundnessRow(
         path=path.name,
         seed=seed,
-        trials=count.trials,
-        refused=count.refused,
-        lower=count.lower,
-        upper=count.upper,
-        wrong=count.wrong,
-        closest_lower=finite.get("lower"),
-        closest_upper=finite.get("upper"),
+        **{name: count.of[name] for name in ("trials", "refused", "lower", "upper", "wrong")},
+        closest_lower=count.closest.get("lower"),
+        closest_upper=count.closest.get("upper"),
         widest_truth=count.widest,
         seconds=time.perf_counter() - began,
     )
@@ -156,7 +147,7 @@ def outcome(path: Path, problem: Problem, count: _Count | None = None) -> str:
         try:
             claims = list(path.claims(problem, truth))
         except WdistError as error:
-            count.refused += 1
+            count.of["refused"] += 1
             return "" if len(str(error).splitlines()) == 1 else f"an error of several lines: {error}"
         except Exception as error:
             return f"{type(error).__name__}: {error}"
@@ -186,15 +177,8 @@ def shrunk(path: Path, problem: Problem, reason: str) -> tuple[Problem, str]:
 
 
 def _shown(path: Path, seed: int, number: int, problem: Problem, reason: str) -> WrongBound:
-    return WrongBound(
-        path=path.name,
-        seed=seed,
-        trial=number,
-        problem=problem.name,
-        what=reason,
-        a=_numbers(problem.x),
-        b=_numbers(problem.y),
-    )
+    a, b = _numbers(problem.x), _numbers(problem.y)
+    return WrongBound(path=path.name, seed=seed, trial=number, problem=problem.name, what=reason, a=a, b=b)
 
 
 def _numbers(values: torch.Tensor) -> str:
@@ -240,8 +224,7 @@ STUDIES = (
                 of=SoundnessRow,
                 columns=(
                     Column("method", "path", "text"),
-                    Column("trials", "trials", "count"),
-                    Column("refused", "refused", "count"),
+                    *Column.named("count", "trials", "refused"),
                     Column("lower\nbounds", "lower", "count"),
                     Column("upper\nbounds", "upper", "count"),
                     Column("wrong", "wrong", "count"),

@@ -11,11 +11,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,7 +25,7 @@ import torch
 from wdist.data.sources.pairs import gaussian_shift
 from wdist.errors import WdistError
 from wdist.studies.bench.schemes import SCHEMES, Shape
-from wdist.studies.machine import peak_bytes
+from wdist.studies.machine import ONE_THREAD, in_own_process, peak_bytes
 from wdist.studies.progress import estimated
 from wdist.studies.study import Conditions, Skipped, half_range
 from wdist.training.observer import CriticFinished, CriticStarted, Event, Stage
@@ -101,12 +99,6 @@ def _reset_peak() -> None:
     """Resets the peak to the memory held now, on Linux; on other systems imports may hide later peaks."""
     with suppress(OSError):
         _CLEAR.write_text("5")
-
-
-def _in_a_child(work: Callable[..., float], *arguments: object) -> list[float]:
-    """Runs ``work`` in a fresh process, and returns its value as a list."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        return [pool.submit(work, *arguments).result()]
 
 
 def _step_memory(name: str) -> float:
@@ -260,7 +252,7 @@ def _costs(*, quick: bool, seeds: Sequence[int]) -> Iterator[tuple[str, str, str
     for name in _MEMORY_SCHEMES:
         if SCHEMES[name].missing is None:
             what = f"memory of a step at {_MEMORY_SHAPE}, batch {_MEMORY_BATCH}: {SCHEMES[name].title}"
-            yield f"memory {name}", what, "MB", partial(_in_a_child, _step_memory, name)
+            yield f"memory {name}", what, "MB", lambda name=name: [in_own_process(_step_memory, name)]  # type: ignore[misc]
     if quick:
         return
     what = f"peak memory of an estimate from {8 * math.prod(_ARRAYS) / 2**30:g} GB of samples: {_ARRAY_STEPS} steps, no transport"
@@ -275,7 +267,7 @@ def _costs(*, quick: bool, seeds: Sequence[int]) -> Iterator[tuple[str, str, str
 def _array_peak() -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         _write_arrays(folder, *_ARRAYS)
-        return _in_a_child(_array_memory, folder)
+        return [in_own_process(_array_memory, folder)]
 
 
 def _large_run_seconds(seeds: Sequence[int]) -> list[float]:
@@ -286,8 +278,7 @@ def _large_run_seconds(seeds: Sequence[int]) -> list[float]:
 
 def _run_seconds(command: Sequence[str], seeds: Sequence[int]) -> list[float]:
     """Seconds by the clock that a command takes for each seed, with all threads of the machine."""
-    limited = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    environment = {name: value for name, value in _same_path().items() if name not in limited}
+    environment = {name: value for name, value in _same_path().items() if name not in ONE_THREAD}
     found = []
     for seed in seeds:
         began = time.perf_counter()

@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ from wdist.data.sources.opening import open_source
 from wdist.data.tables.joint import jointly_encoded
 from wdist.errors import SourceError
 from wdist.ground_metric import L2
-from wdist.studies.machine import peak_bytes
+from wdist.studies.machine import ONE_THREAD, peak_bytes
 from wdist.studies.progress import estimated
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, percent
 from wdist.training.catalogue import network
@@ -57,7 +58,6 @@ _WARM_UP = 5
 """Steps before the timed ones."""
 _SPARE = 1.2
 """Required free space on the disk, as a multiple of the samples' size."""
-_ENDED = "the process ended"
 REMARKS = (
     "Peak memory: resident pages of the process, mapped files included, over the digest and the estimate.",
     "Disk: reading byte by byte. Digest: reading for digest, range, levels and missing values. Neither reads cached files.",
@@ -132,18 +132,6 @@ class StreamRow:
     @property
     def over(self) -> float:
         return self.seconds - self.budget
-
-    @property
-    def peak_gb(self) -> float:
-        return self.peak / GB
-
-    @property
-    def disk_gb(self) -> float:
-        return self.disk / GB
-
-    @property
-    def digest_gb(self) -> float:
-        return self.digest / GB
 
 
 def blocks(case: Case, side: int) -> Iterator[np.ndarray]:
@@ -304,12 +292,10 @@ def measured(case: Case, addresses: Sequence[str], folder: Path) -> StreamRow:
 
 def _training(case: Case, addresses: Sequence[str]) -> tuple[bool, int, float]:
     """Whether both sides are streamed, the number of timed steps, and the share of their time spent waiting for samples."""
-    pair = open_pair(*addresses, access=Access(), seed=0, device=torch.device("cpu"))
-    try:
-        job, shape = TrainingJob(pair=pair, seed=0, device=torch.device("cpu")), DataShape.of(pair)
-        spec = network(_KIND).resolve(CriticSettings(), shape)
-        critic = spec.kind.build(spec, shape, torch.Generator().manual_seed(0))  # type: ignore[attr-defined]
-        own = spec.settings
+    with closing(open_pair(*addresses, access=Access(), seed=0, device=torch.device("cpu"))) as pair:
+        kind, job, shape = network(_KIND), TrainingJob(pair=pair, seed=0, device=torch.device("cpu")), DataShape.of(pair)
+        spec = kind.resolve(CriticSettings(), shape)
+        critic, own = kind.build(spec, shape, torch.Generator().manual_seed(0)), spec.settings
         step = TrainingStep(critic, make_optimizers(critic, name=own.optimizer, learning_rate=own.learning_rate))
         began, waited, steps = time.perf_counter(), 0.0, -_WARM_UP
         while steps <= 0 or time.perf_counter() - began < case.training:
@@ -321,8 +307,6 @@ def _training(case: Case, addresses: Sequence[str]) -> tuple[bool, int, float]:
             step(*(job.standardised(each) for each in drawn), factor=0.1)
             steps += 1
         return pair.a.streamed and pair.b.streamed, steps, waited / (time.perf_counter() - began)
-    finally:
-        pair.close()
 
 
 def _measure(conditions: Conditions) -> Iterator[StreamRow | Skipped]:
@@ -355,17 +339,16 @@ def by_process(case: Case, folder: Path) -> StreamRow:
     data, cache = folder / "data", folder / "cache"
     data.mkdir()
     request = json.dumps({"case": asdict(case), "addresses": written(case, data), "folder": str(data), "memory": MACHINE})
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     done = subprocess.run(
         [sys.executable, "-m", "wdist.studies.bench.streams", request],
-        env={**os.environ, **threads, "XDG_CACHE_HOME": str(cache)},
+        env={**os.environ, **ONE_THREAD, "XDG_CACHE_HOME": str(cache)},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise SourceError(f"{_ENDED}: {last}")
+        raise SourceError(f"the process ended: {last}")
     return StreamRow(**json.loads(done.stdout))
 
 
@@ -423,9 +406,9 @@ STUDIES = (
                 of=StreamRow,
                 columns=(
                     Column("files", "name", "text"),
-                    Column("peak, GB", "peak_gb"),
-                    Column("disk, GB/s", "disk_gb"),
-                    Column("digest, GB/s", "digest_gb"),
+                    Column("peak, GB", lambda row: row.peak / GB),
+                    Column("disk, GB/s", lambda row: row.disk / GB),
+                    Column("digest, GB/s", lambda row: row.digest / GB),
                     Column("over budget, s", "over"),
                     Column("waiting", "waiting", "share"),
                 ),

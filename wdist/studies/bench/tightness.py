@@ -58,16 +58,15 @@ def _measure(conditions: Conditions) -> Iterator[KnownRow | FiniteRow | Skipped]
     known = [(case, size) for case in KNOWN for size in sizes if conditions.wanted(_named(case, size), quick=case.quick)]
     finite = [case for case in FINITE if conditions.wanted(case.name, quick=case.quick)]
     progress = SuiteProgress(conditions, runs=(len(known) + len(finite)) * len(conditions.seeds))
-    for case, size in known:
+    works: list[tuple[str, Callable[[], Iterator[KnownRow | FiniteRow]]]] = [
+        *((_named(case, size), partial(_known_row, case, size, conditions, progress)) for case, size in known),
+        *((case.name, partial(_finite_row, case, conditions, progress)) for case in finite),
+    ]
+    for name, work in works:
         try:
-            yield from conditions.rows(_named(case, size), partial(_known_row, case, size, conditions, progress))
+            yield from conditions.rows(name, work)
         except SourceError as error:
-            yield Skipped(name=_named(case, size), reason=str(error))
-    for each in finite:
-        try:
-            yield from conditions.rows(each.name, partial(_finite_row, each, conditions, progress))
-        except SourceError as error:
-            yield Skipped(name=each.name, reason=str(error))
+            yield Skipped(name=name, reason=str(error))
 
 
 def _named(case: KnownCase, size: int | None) -> str:

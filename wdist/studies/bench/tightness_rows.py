@@ -353,9 +353,7 @@ def _checks(rows: Sequence[Runs], known: Sequence[KnownRow]) -> Iterator[ClaimCh
     runs = [(row, run) for row in known for run in row.runs]
     if not runs:
         return
-    above = sum(run.fresh > 1 + _ROUNDING for _, run in runs)
-    claim = "No critic's value on fresh samples exceeds the truth."
-    yield ClaimCheck(claim=claim, holds=above == 0, detail=f"{above} of {len(runs)} do")
+    yield truth_check([run.fresh for _, run in runs])
     high = sum(run.population_lower > row.truth + _TRUTH_ERRORS * row.truth_error for row, run in runs)
     low = sum(
         run.population_upper is not None and run.population_upper < row.truth - _TRUTH_ERRORS * row.truth_error for row, run in runs
@@ -365,6 +363,13 @@ def _checks(rows: Sequence[Runs], known: Sequence[KnownRow]) -> Iterator[ClaimCh
         holds=high + low <= math.floor(0.05 * len(runs) + 2 * math.sqrt(0.05 * 0.95 * len(runs))),  # two standard deviations
         detail=f"{high} of {len(runs)} lower bounds are above it, {low} upper bounds below",
     )
+
+
+def truth_check(shares: Sequence[float]) -> ClaimCheck:
+    """Checks that no critic reaches more than all of the truth on fresh samples."""
+    above = sum(share > 1 + _ROUNDING for share in shares)
+    claim = "No critic's value on fresh samples exceeds the truth."
+    return ClaimCheck(claim=claim, holds=above == 0, detail=f"{above} of {len(shares)} do")
 
 
 def _tightness_panel(known: list[KnownRow]) -> Panel:

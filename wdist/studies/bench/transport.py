@@ -9,11 +9,10 @@ References:
 """
 
 import math
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +20,8 @@ import numpy as np
 from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource
-from wdist.studies.machine import peak_bytes
-from wdist.studies.panels import Panel, series_of
+from wdist.studies.machine import in_own_process, peak_bytes
+from wdist.studies.panels import Panel, grouped, series_of
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable
 
 TOLERANCES = (1e-3, 1e-4)
@@ -163,24 +162,20 @@ def _rows_of(
 ) -> Iterator[TransportRow]:
     """All solvers at one size; extrapolated figures of POT at sizes that it does not solve."""
     conditions.announce(f"{task.name}: {n:,} samples")
-    ours = [_in_own_process(WDIST, task, n, tolerance, conditions) for tolerance in TOLERANCES]
+    ours = [_row(WDIST, task, n, tolerance, conditions) for tolerance in TOLERANCES]
     yield from ours
     for solver in (DENSE, LAZY) if task.dim <= _MOST_LAZY else (DENSE,):
         before = by_pot.setdefault((task.name, solver), [])
         if n in task.by_pot:
-            before.append(_in_own_process(solver, task, n, None, conditions))
+            before.append(_row(solver, task, n, None, conditions))
         row = before[-1] if n in task.by_pot else _extrapolated(before, n)
         if row is not None:
             yield replace(row, ratio=row.seconds / ours[0].seconds)
 
 
-def _in_own_process(solver: str, task: Task, n: int, tolerance: float | None, conditions: Conditions) -> TransportRow:
+def _row(solver: str, task: Task, n: int, tolerance: float | None, conditions: Conditions) -> TransportRow:
     """Measures one solver in a process of its own."""
-
-    def measured() -> TransportRow:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            return pool.submit(_measured, solver, task, n, tolerance, conditions.seed, conditions.data).result()
-
+    measured = partial(in_own_process, _measured, solver, task, n, tolerance, conditions.seed, conditions.data)
     return conditions.row(f"{task.name} {n} {solver} {tolerance}", measured)
 
 
@@ -241,8 +236,8 @@ def _holds(row: TransportRow, optimum: float) -> bool:
 
 def _panels(rows: Sequence[TransportRow]) -> Iterator[Panel]:
     for attribute, label in (("seconds", "processor time, s"), ("memory", "memory, GB")):
-        for name in dict.fromkeys(row.name for row in rows):
-            shown = [row for row in rows if row.name == name and getattr(row, attribute) > 0]
+        for name, own in grouped(rows, "name").items():
+            shown = [row for row in own if getattr(row, attribute) > 0]
             yield Panel(
                 title=name,
                 x_label="samples of each side",
