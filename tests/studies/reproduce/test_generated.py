@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 
 from wdist.errors import SourceError, UsageError
 from wdist.gan import game, training
-from wdist.studies.reproduce import generated
+from wdist.studies.reproduce import generated, image_sets
 from wdist.studies.study import Conditions, find_study
 
 
@@ -65,7 +65,7 @@ def test_figure_17_measures_generators_before_and_after_and_what_the_critic_prov
 
 
 def test_data_that_are_missing_are_left_out_and_said(folder, monkeypatch):
-    monkeypatch.setattr(generated, "_ADDRESSES", {"mnist": "{root}/grey.npy", "cifar10": "{root}/missing.npy"})
+    monkeypatch.setattr(image_sets, "_ADDRESSES", {"mnist": "{root}/grey.npy", "cifar10": "{root}/missing.npy"})
     result = find_study("reproduce", "figure17").run(conditions(data=folder))
     assert {column.partition(",")[0] for _, column in rows(result)} == {"MNIST"}
     assert any(remark.startswith("CIFAR10 was left out") for remark in result.conclusion.remarks)

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from wdist.errors import SourceError, TrustRequired, UsageError
 from wdist.gan.generators import image_generator
-from wdist.studies.reproduce import table2
+from wdist.studies.reproduce import image_sets, table2
 from wdist.studies.study import Conditions
 from wdist.training.catalogue import CATALOGUE
 
@@ -22,7 +22,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(table2, "_QUICK", sizes)
     monkeypatch.setattr(table2, "_FULL", sizes)
     monkeypatch.setattr("wdist.data.measure.DRAWN_HELD_OUT", 600)
-    monkeypatch.setattr(table2, "_DATA", {name: f"{{root}}/{name}.npy" for name in table2.VALUES})
+    monkeypatch.setattr(image_sets, "_ADDRESSES", {name: f"{{root}}/{name}.npy" for name in table2.VALUES})
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ References:
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import torch
@@ -18,7 +18,7 @@ from wdist.data.sources.pairs import sphere
 from wdist.environment import choose_device
 from wdist.estimation.result import CriticResult
 from wdist.lipschitz.linalg.orthonormalise import bjorck, bjorck_product, safe_scale
-from wdist.studies.panels import Panel, Series, series_of
+from wdist.studies.panels import Panel, Series, curves, series_of
 from wdist.studies.reproduce.approximation import BothSizes, Sizes, trained
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
@@ -66,10 +66,8 @@ def _numbers(column: str, look: tuple[float, float]) -> Iterator[ReproducedNumbe
         yield ReproducedNumber(row=f"{name} singular value", column=column, ours=value)
 
 
-def _series(x: list[float], looks: list[tuple[float, float]]) -> tuple[Series, ...]:
-    return tuple(
-        Series(name=name, x=tuple(x), y=tuple(look[i] for look in looks)) for i, name in enumerate(("largest", "smallest"))
-    )
+def _extreme_curves(x: Iterable[float], looks: list[tuple[float, float]]) -> tuple[Series, ...]:
+    return curves(x, dict(zip(("largest", "smallest"), zip(*looks, strict=True), strict=True)))
 
 
 def _over_iterations(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
@@ -99,7 +97,7 @@ def _over_iterations(conditions: Conditions) -> Iterator[ReproducedNumber | Conc
                 title=f"Björck iterations at beta = {PARSEVAL_BETA}",
                 x_label="iteration",
                 y_label="singular value",
-                series=_series([float(_BETWEEN * i) for i in range(len(looks))], looks),
+                series=_extreme_curves(range(0, ITERATIONS + 1, _BETWEEN), looks),
             ),
         ),
         remarks=_REMARKS,
@@ -133,7 +131,7 @@ def _over_beta(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion
                 title=f"after {FEW_ITERATIONS} Björck iterations",
                 x_label="beta",
                 y_label="singular value",
-                series=_series(betas, [found[beta] for beta in betas]),
+                series=_extreme_curves(betas, [found[beta] for beta in betas]),
                 log_x=True,
             ),
         ),
@@ -291,16 +289,15 @@ def _products(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]
                 title=f"speed-up of matrix-vector Björck, {size} x {size}",
                 x_label="iterations",
                 y_label="speed-up, powers of 10",
-                series=(_powers("here", speedups), _powers("paper", SPEEDUP, reference=True)),
+                series=curves(
+                    SPEEDUP,
+                    {"here": map(math.log10, speedups.values()), "paper": map(math.log10, SPEEDUP.values())},
+                    reference=("paper",),
+                ),
             ),
         ),
         remarks=("Seconds depend on the machine, and the paper does not describe its own; compare the speed-up.",),
     )
-
-
-def _powers(name: str, speedups: dict[int, float], *, reference: bool = False) -> Series:
-    values = tuple(math.log10(value) for value in speedups.values())
-    return Series(name=name, x=tuple(map(float, speedups)), y=values, reference=reference)
 
 
 def _seconds(product: Callable[[], Tensor], runs: int) -> float:

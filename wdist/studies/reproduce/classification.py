@@ -13,7 +13,7 @@ from wdist.environment import choose_device
 from wdist.lipschitz.linear import ConstraintOptions
 from wdist.robustness.training import LossSettings, NetworkSettings, train_classifier
 from wdist.studies.machine import critic_operations
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, curves
 from wdist.studies.reproduce.mnist import CLASSES, PIXELS, digits, error_of
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
@@ -142,14 +142,11 @@ def _checks(errors: Errors) -> Iterator[ClaimCheck]:
 
 
 def _panel(errors: Errors) -> Panel:
-    x = tuple(map(float, range(len(errors))))
-    series = [
-        Series(name=activation, x=x, y=tuple(row[activation] for row in errors.values()), marks=True) for activation in ACTIVATIONS
-    ]
-    papers = tuple(min(VALUES[name]) for name in errors)
-    series.append(Series(name="smallest of the paper", x=x, y=papers, reference=True))
+    rows, least = range(len(errors)), "smallest of the paper"
+    ours = curves(rows, {name: [row[name] for row in errors.values()] for name in ACTIVATIONS}, marks=True)
+    paper = curves(rows, {least: [min(VALUES[name]) for name in errors]}, reference=(least,))
     return Panel(
-        title="test error on MNIST", x_label="", ticks=tuple(errors), y_label="error in %", series=tuple(series), log_y=True
+        title="test error on MNIST", x_label="", ticks=tuple(errors), y_label="error in %", series=(*ours, *paper), log_y=True
     )
 
 

@@ -18,7 +18,7 @@ from wdist.environment import choose_device
 from wdist.robustness.classifier import FrozenClassifier, Logits
 from wdist.robustness.training import Labelled, LossSettings, NetworkSettings, train_classifier
 from wdist.studies.machine import critic_operations
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, Series, curves
 from wdist.studies.reproduce.mnist import CLASSES, PIXELS, digits, error_of
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
@@ -228,13 +228,9 @@ def _panels6(norms: dict[str, Tensor], shares: dict[float | None, Tensor]) -> tu
             title="activation statistics, ReLU",
             x_label="threshold tau",
             y_label="share of units active at least that often",
-            series=tuple(
-                Series(
-                    name=_constant(lipschitz),
-                    x=tuple(thresholds.tolist()),
-                    y=tuple((share[:, None] >= thresholds).double().mean(0).tolist()),
-                )
-                for lipschitz, share in shares.items()
+            series=curves(
+                thresholds,
+                {_constant(K): (share[:, None] >= thresholds).double().mean(0) for K, share in shares.items()},
             ),
         ),
     )

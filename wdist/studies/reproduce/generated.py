@@ -21,20 +21,19 @@ from wdist.data.rows import ResidentRows
 from wdist.data.sources.arrays import open_values
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import EndlessSource, random_stream
-from wdist.errors import SourceError, UsageError
+from wdist.errors import UsageError
 from wdist.gan.game import Game
 from wdist.gan.images import Images, image_page, load_images
 from wdist.gan.settings import CRITICS, GanSettings
 from wdist.gan.training import Checkpoint, train_gan
 from wdist.studies.panels import Mosaic
 from wdist.studies.progress import complete
+from wdist.studies.reproduce.image_sets import TITLES, address_of, available
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 from wdist.training.observer import StageProgress
 from wdist.transport.coupling import Effort
 from wdist.transport.samples import upper_bound
 
-TITLES = {"mnist": "MNIST", "cifar10": "CIFAR10", "celeba": "CelebA"}
-_ADDRESSES = {"mnist": "torchvision:MNIST?split=train&root={root}", "cifar10": "torchvision:CIFAR10?split=train&root={root}"}
 LEAKY, MAXMIN = "gradient-penalty", "gradient-penalty-maxmin"
 CRITIC_OF_17 = "groupsort-conv"
 WORDS = {LEAKY: "leaky ReLU", MAXMIN: "MaxMin", CRITIC_OF_17: "MaxMin, orthonormal"}
@@ -92,18 +91,13 @@ def _columns(conditions: Conditions, default: tuple[str, ...], known: tuple[str,
     for name in conditions.sources:
         if name not in known:
             raise UsageError(f"{study} has no data {name!r}; write {' or '.join(f'--data {each}=ADDRESS' for each in known)}")
-    access, columns, skipped = Access(trust=conditions.trust, download=conditions.download), list[_Column](), list[str]()
-    for name in conditions.sources or default:
-        address = conditions.sources.get(name) or _ADDRESSES[name].format(root=conditions.data or "data")
-        try:
-            columns.append(_Column(name=name, address=address, images=load_images(address, access, seed=conditions.seed)))
-        except SourceError as error:
-            if name in conditions.sources:
-                raise
-            skipped.append(f"{TITLES[name]} was left out: {error}.")
-    if not columns:
-        raise SourceError(f"{skipped[0].removesuffix('.')} (name the folder of the data with --root DIR or --data mnist=ADDRESS)")
-    return columns, skipped
+    access = Access(trust=conditions.trust, download=conditions.download)
+
+    def loaded(name: str) -> _Column:
+        address = address_of(name, conditions)
+        return _Column(name=name, address=address, images=load_images(address, access, seed=conditions.seed))
+
+    return available(conditions.sources or default, loaded, required=conditions.sources)
 
 
 def _generated(column: _Column, critic: str, conditions: Conditions) -> dict[str, Tensor]:
@@ -172,7 +166,7 @@ _PICTURES = (
 
 
 def _figure15(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
-    columns, skipped = _columns(conditions, ("mnist",), tuple(TITLES))
+    columns, skipped = _columns(conditions, ("mnist",), ("mnist", "cifar10", "celeba"))
     panels, checks = [], []
     for column in columns:
         data, found = column.some(conditions.seed), dict[str, float]()

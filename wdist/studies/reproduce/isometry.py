@@ -15,7 +15,7 @@ from torch import Tensor
 from wdist.environment import choose_device
 from wdist.robustness.classifier import FrozenClassifier
 from wdist.robustness.training import ClassifierNetwork, Labelled, LossSettings, NetworkSettings, train_classifier
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, curves
 from wdist.studies.reproduce import classifier as figures
 from wdist.studies.reproduce.classifier import jacobian_singular_values, operations
 from wdist.studies.reproduce.mnist import digits, some
@@ -109,19 +109,12 @@ def _checks(near: dict[str, list[float]], norms: dict[str, Tensor]) -> Iterator[
 
 def _panels(moments: list[int], quantiles: dict[str, list[Tensor]]) -> Iterator[Panel]:
     for name, found in quantiles.items():
-        series = tuple(
-            Series(
-                name=f"{100 * share:.0f} % quantile",
-                x=tuple(map(float, moments)),
-                y=tuple(float(each[position]) for each in found),
-            )
-            for position, share in enumerate(_QUANTILES)
-        )
+        names = [f"{100 * share:.0f} % quantile" for share in _QUANTILES]
         yield Panel(
             title=f"singular values of the Jacobian, {name}",
             x_label="step",
             y_label="singular value",
-            series=series,
+            series=curves(moments, dict(zip(names, torch.stack(found, 1), strict=True))),
             level=figures.LIPSCHITZ,
             bottom=0.0,
             top=_TOP,
@@ -135,9 +128,7 @@ def _norms_panel(norms: dict[str, Tensor]) -> Panel:
         x_label="",
         ticks=("input", *(f"hidden {layer}" for layer in range(1, count))),
         y_label="norm",
-        series=tuple(
-            Series(name=name, x=tuple(map(float, range(count))), y=tuple(found.tolist())) for name, found in norms.items()
-        ),
+        series=curves(range(count), norms),
         level=figures.LIPSCHITZ,
         bottom=0.0,
         top=_TOP,

@@ -16,7 +16,7 @@ from wdist.lipschitz.activations import activation
 from wdist.lipschitz.constraints import constraint
 from wdist.lipschitz.linear import LipschitzLinear
 from wdist.robustness.training import Labelled, LossSettings, fit_, start_as_usual
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, curves
 from wdist.studies.reproduce.mnist import CLASSES, digits, error_of
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
@@ -153,15 +153,12 @@ def _checks(errors: dict[int, dict[str, float]]) -> Iterator[ClaimCheck]:
 
 def _panels(errors: dict[int, dict[str, float]]) -> Iterator[Panel]:
     """One panel for each activation."""
-    x = tuple(map(float, errors))
     for name in ACTIVATIONS:
         yield Panel(
             title=f"test error of LeNet-5 on MNIST, {name}",
             x_label="training images",
             y_label="error in %",
-            series=tuple(
-                Series(name=row, x=x, y=tuple(found[f"{row}, {name}"] for found in errors.values())) for row in REGULARISERS
-            ),
+            series=curves(errors, {row: [found[f"{row}, {name}"] for found in errors.values()] for row in REGULARISERS}),
             log_x=True,
             bottom=0.0,
         )

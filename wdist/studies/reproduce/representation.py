@@ -31,7 +31,7 @@ from wdist.bounds.confidence import welch
 from wdist.lipschitz.linalg.rounding import product_above
 from wdist.robustness.training import ClassifierNetwork, Labelled, NetworkSettings
 from wdist.studies.machine import critic_operations
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, curves
 from wdist.studies.reproduce.mnist import CLASSES, digits
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study, percent
 from wdist.training.minimisation import minimise_
@@ -283,16 +283,9 @@ def _checks(counts: tuple[int, ...], accuracies: dict[str, list[float]], lowers:
 
 
 def _panel(counts: tuple[int, ...], accuracies: dict[str, list[float]]) -> Panel:
-    series = (
-        Series(
-            name=name,
-            x=tuple(map(float, counts)),
-            y=tuple(100 * value for value in values),
-            reference=name in (PIXELS_THEMSELVES, UNTRAINED),
-        )
-        for name, values in accuracies.items()
-    )
-    return Panel(title="linear probe", x_label="digits in a view", y_label="accuracy (%)", series=tuple(series))
+    percentages = {name: [100 * value for value in values] for name, values in accuracies.items()}
+    series = curves(counts, percentages, reference=(PIXELS_THEMSELVES, UNTRAINED))
+    return Panel(title="linear probe", x_label="digits in a view", y_label="accuracy (%)", series=series)
 
 
 def _operations(quick: bool) -> float:

@@ -20,7 +20,7 @@ from wdist.robustness.certification import Certified, certify_classifier, margin
 from wdist.robustness.classifier import FrozenClassifier
 from wdist.robustness.training import Adversary, Labelled, LossSettings, NetworkSettings, train_classifier
 from wdist.studies.machine import critic_operations
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, curves
 from wdist.studies.reproduce.mnist import CLASSES, PIXELS, digits, some
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
@@ -85,7 +85,9 @@ REDUCED = (
 _LEARNING_RATES = {"margin": 0.01, "standard": 0.001}
 _GRID = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 """Sizes of the attacks of figure 8."""
-_REACH = 0.3
+_REACH, _SIZES, _AT_005 = 0.3, 60, 10
+"""The largest size of figure 9, the number of steps up to it, and the step at 0.05."""
+_PAPERS_RULE = ", margin above K eps"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,37 +227,32 @@ def _listed(values: dict[str, float]) -> str:
 
 def _errors_panel(errors: Errors) -> Panel:
     """Errors of the contestants, and the paper's."""
-    names, x = tuple(errors), tuple(map(float, range(len(errors))))
-    papers = dict(zip((each.name for each in CONTESTANTS), (each.paper for each in CONTESTANTS), strict=True))
-    series = []
+    shown, papers = dict[str, list[float]](), {each.name: each.paper for each in CONTESTANTS}
     for column in ("clean", "PGD 0.1", "certified 0.1"):
-        series.append(Series(name=column, x=x, y=tuple(errors[name][column] for name in names)))
+        shown[column] = [row[column] for row in errors.values()]
         if column != "certified 0.1":
-            y = tuple(papers[name][_COLUMNS.index(column)] for name in names)
-            series.append(Series(name=f"{column}, paper", x=x, y=y, reference=True))
+            shown[f"{column}, paper"] = [papers[name][_COLUMNS.index(column)] for name in errors]
     return Panel(
         title="error under perturbations of size 0.1 in the maximum norm",
         x_label="",
-        ticks=names,
+        ticks=tuple(errors),
         y_label="error in %",
-        series=tuple(series),
+        series=curves(range(len(errors)), shown, reference=("clean, paper", "PGD 0.1, paper")),
         bottom=-3,
         top=103,
     )
 
 
 def _figure8(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
-    curves: dict[str, list[float]] = {}
+    accuracies: dict[str, list[float]] = {}
     for evaluated in _evaluated(conditions, CONTESTANTS):
         name = evaluated.contestant.name
         misled = ~evaluated.certified.correct
-        curves[name] = [1 - evaluated.certified.clean_error]
+        accuracies[name] = [1 - evaluated.certified.clean_error]
         for eps in _GRID[1:]:
-            misled = misled | evaluated.misled(
-                eps, iterations=ITERATIONS
-            )  # a smaller perturbation is also one of at most this size
-            curves[name].append(1 - float(misled.double().mean()))
-        for eps, accuracy in zip(_GRID, curves[name], strict=True):
+            misled = misled | evaluated.misled(eps, iterations=ITERATIONS)  # smaller perturbations are within this size, too
+            accuracies[name].append(1 - float(misled.double().mean()))
+        for eps, accuracy in zip(_GRID, accuracies[name], strict=True):
             paper = {0.0: 0, 0.1: 3, 0.3: 4}.get(eps)
             known = None if paper is None else 100 - evaluated.contestant.paper[paper]
             yield ReproducedNumber(row=name, column=f"accuracy, PGD {eps:g}", ours=100 * accuracy, paper=known, unit="%")
@@ -264,13 +261,13 @@ def _figure8(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
         checks=(
             ClaimCheck(
                 claim="Lipschitz networks with MaxMin have larger margins than their ReLU counterparts: better accuracy at 0.1.",
-                holds=all(curves[f"Margin-{a} MaxMin"][3] > curves[f"Margin-{a} ReLU"][3] for a in (0.1, 0.3)),
-                detail=_listed({each.name: 100 * curves[each.name][3] for each in _MARGIN}),
+                holds=all(accuracies[f"Margin-{a} MaxMin"][3] > accuracies[f"Margin-{a} ReLU"][3] for a in (0.1, 0.3)),
+                detail=_listed({each.name: 100 * accuracies[each.name][3] for each in _MARGIN}),
             ),
             ClaimCheck(
                 claim="At size 0.3 the margin network with MaxMin is ahead of those trained with attacks.",
-                holds=curves["Margin-0.3 MaxMin"][-1] > max(curves["PGD 0.1"][-1], curves["PGD 0.15"][-1]),
-                detail=_listed({name: 100 * curves[name][-1] for name in ("Margin-0.3 MaxMin", "PGD 0.1", "PGD 0.15")}),
+                holds=accuracies["Margin-0.3 MaxMin"][-1] > max(accuracies["PGD 0.1"][-1], accuracies["PGD 0.15"][-1]),
+                detail=_listed({name: 100 * accuracies[name][-1] for name in ("Margin-0.3 MaxMin", "PGD 0.1", "PGD 0.15")}),
             ),
         ),
         panels=(
@@ -278,9 +275,10 @@ def _figure8(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
                 title="accuracy on PGD adversarial examples",
                 x_label="size of the perturbation, maximum norm",
                 y_label="accuracy in %",
-                series=tuple(
-                    Series(name=name, x=_GRID, y=tuple(100 * a for a in curve), reference=name.startswith("Standard"))
-                    for name, curve in curves.items()
+                series=curves(
+                    _GRID,
+                    {name: [100 * accuracy for accuracy in found] for name, found in accuracies.items()},
+                    reference=[name for name in accuracies if name.startswith("Standard")],
                 ),
                 bottom=-3,
                 top=103,
@@ -291,14 +289,12 @@ def _figure8(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
 
 
 def _figure9(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
-    sizes = [_REACH * step / 60 for step in range(61)]
-    series: list[Series] = []
+    sizes = [_REACH * step / _SIZES for step in range(_SIZES + 1)]
+    shown: dict[str, list[float]] = {}
     for evaluated in _evaluated(conditions, _MARGIN):
         name = evaluated.contestant.name
-        curve = [100 * (1 - evaluated.certified_error(eps)) for eps in sizes]
-        series.append(Series(name=name, x=tuple(sizes), y=tuple(curve)))
-        papers = tuple(100 * (1 - evaluated.certified_error(eps, factor=1.0)) for eps in sizes)
-        series.append(Series(name=f"{name}, margin above K eps", x=tuple(sizes), y=papers, reference=True))
+        for rule, factor in (("", 2.0), (_PAPERS_RULE, 1.0)):
+            shown[name + rule] = [100 * (1 - evaluated.certified_error(eps, factor=factor)) for eps in sizes]
         columns = {
             "certified accuracy at 0.05": evaluated.certified_error(0.05),
             "certified accuracy at 0.1": evaluated.certified_error(0.1),
@@ -311,8 +307,8 @@ def _figure9(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
         checks=(
             ClaimCheck(
                 claim="MaxMin networks have a larger proved accuracy than ReLU networks (ours: at 0.05, by the rule that holds).",
-                holds=all(_value(series, f"Margin-{a} MaxMin") > _value(series, f"Margin-{a} ReLU") for a in (0.1, 0.3)),
-                detail=_listed({each.name: _value(series, each.name) for each in _MARGIN}),
+                holds=all(shown[f"Margin-{a} MaxMin"][_AT_005] > shown[f"Margin-{a} ReLU"][_AT_005] for a in (0.1, 0.3)),
+                detail=_listed({each.name: shown[each.name][_AT_005] for each in _MARGIN}),
             ),
         ),
         panels=(
@@ -320,18 +316,13 @@ def _figure9(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
                 title="proved accuracy; dashed: by the paper's rule, which proves nothing",
                 x_label="size of the perturbation, maximum norm",
                 y_label="accuracy in %",
-                series=tuple(series),
+                series=curves(sizes, shown, reference=[each.name + _PAPERS_RULE for each in _MARGIN]),
                 bottom=-3,
                 top=103,
             ),
         ),
         remarks=(_OUR_RULE, "The paper gives figure 9 as a picture, without numbers."),
     )
-
-
-def _value(series: Sequence[Series], name: str) -> float:
-    """Value of a contestant's curve at 0.05."""
-    return next(each for each in series if each.name == name).y[10]
 
 
 _REMARKS = (

@@ -20,7 +20,7 @@ from wdist.data.standardisation import Standardisation
 from wdist.lipschitz.activations import activation
 from wdist.lipschitz.constraints import constraint
 from wdist.lipschitz.linear import ConstraintOptions
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, curves
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 from wdist.training.minimisation import minimise_
 from wdist.training.optimizers import make_optimizers
@@ -148,15 +148,14 @@ def look(problem: SmallFit, conditions: Conditions) -> Iterator[ReproducedNumber
 
 
 def _panels(problem: SmallFit, x: Tensor, trace: list[tuple[Tensor, Tensor]], output: Tensor) -> Iterator[Panel]:
-    line = tuple(x.tolist())
     for number, pair in enumerate(trace, start=1):
         for what, values in zip(("pre-activations", "activations"), pair, strict=True):
-            units = tuple(Series(name=f"unit {i + 1}", x=line, y=tuple(values[:, i].tolist())) for i in range(values.shape[1]))
+            units = curves(x, {f"unit {i}": unit for i, unit in enumerate(values.mT, start=1)})
             title = f"{what}, layer {number}" if len(trace) > 1 else what
             yield Panel(title=title, x_label="x", y_label="unit", series=units)
-    target = Series(name=problem.target_name, x=line, y=tuple(problem.target(x).tolist()), reference=True)
-    ours = Series(name="network", x=line, y=tuple(output.tolist()))
-    yield Panel(title="output", x_label="x", y_label="f(x)", series=(ours, target))
+    functions = {"network": output, problem.target_name: problem.target(x)}
+    series = curves(x, functions, reference=(problem.target_name,))
+    yield Panel(title="output", x_label="x", y_label="f(x)", series=series)
 
 
 STUDIES = tuple(

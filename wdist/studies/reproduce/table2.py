@@ -9,6 +9,7 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from wdist.gan.settings import GanSettings
 from wdist.gan.training import STEPS as GAN_STEPS
 from wdist.gan.training import train_gan
 from wdist.studies.machine import critic_operations
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, curves
 from wdist.studies.progress import SuiteProgress, complete
+from wdist.studies.reproduce.image_sets import TITLES, address_of, available
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study, percent
 
 CRITICS = {
@@ -50,8 +52,6 @@ SPREADS = {
 """Table 2: data -> the number after the ± of each row."""
 RATIOS = {"mnist": 2.4, "cifar10": 2.0}
 """Table 2: data -> bound of GroupSort with Björck over that of ReLU with spectral normalisation."""
-TITLES = {"mnist": "MNIST", "cifar10": "CIFAR10", "digits": "digits"}
-_DATA = {"mnist": "torchvision:MNIST?split=train&root={root}", "cifar10": "torchvision:CIFAR10?split=train&root={root}"}
 _GROUPSORT = ("groupsort-4-bjorck", "groupsort-9-bjorck")
 _ORDER = ("relu-bjorck", "maxout-bjorck", "maxmin-bjorck", "groupsort-4-bjorck")  # from the smallest bound to the largest
 _NOISE = 0.01  # smallest relative difference of two means that counts
@@ -93,7 +93,9 @@ class _Contest:
 
 def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     sizes = _QUICK if conditions.quick else _FULL
-    contests, skipped = _contests(conditions)
+    named = tuple(dict.fromkeys([*conditions.generators, *conditions.sources]))
+    columns = named or (("digits",) if conditions.quick else tuple(VALUES))
+    contests, skipped = available(columns, partial(_contest, conditions=conditions), required=(*named, "digits"))
     progress = SuiteProgress(conditions, runs=len(contests) * len(CRITICS) * sizes.seeds)
     found: dict[str, dict[str, tuple[float, float]]] = {}
     for contest in contests:
@@ -119,26 +121,15 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     )
 
 
-def _contests(conditions: Conditions) -> tuple[list[_Contest], list[str]]:
-    """The columns with available data, opened once before the long work, and a sentence for each column that is left out."""
-    contests, skipped = [], []
-    named = tuple(dict.fromkeys([*conditions.generators, *conditions.sources]))
-    for column in named or (("digits",) if conditions.quick else tuple(VALUES)):
-        contest = _contest(column, conditions)
-        try:
-            for address in filter(None, (contest.data, contest.generator)):
-                open_source(address, contest.access, seed=conditions.seed)
-            contests.append(contest)
-        except SourceError as error:
-            if column == "digits" or column in named:
-                raise
-            skipped.append(f"{TITLES[column]} was left out: {error}.")
-    if not contests:
-        raise SourceError(f"{skipped[0].removesuffix('.')} (name the folder of the data with --root DIR or --data mnist=ADDRESS)")
-    return contests, skipped
-
-
 def _contest(column: str, conditions: Conditions) -> _Contest:
+    """A column whose sources were opened once, so that missing ones are found before the long work."""
+    contest = _described(column, conditions)
+    for address in filter(None, (contest.data, contest.generator)):
+        open_source(address, contest.access, seed=conditions.seed)
+    return contest
+
+
+def _described(column: str, conditions: Conditions) -> _Contest:
     if column == "digits":
         data, drawer = _samples()
         access = Access(trust=True, download=conditions.download)  # the code is part of this checkout
@@ -148,7 +139,7 @@ def _contest(column: str, conditions: Conditions) -> _Contest:
     generator = conditions.generators.get(column)
     return _Contest(
         column=column,
-        data=conditions.sources.get(column) or _DATA[column].format(root=conditions.data or "data"),
+        data=address_of(column, conditions),
         generator=generator,
         words=generator.partition("?")[0] if generator else f"trained here, {GAN_STEPS} steps against groupsort-conv",
         access=Access(trust=conditions.trust, download=conditions.download),
@@ -229,22 +220,19 @@ def _checks(column: str, values: Values) -> Iterator[ClaimCheck]:
 
 def _panel(column: str, values: Values) -> Panel:
     ticks = tuple(dict.fromkeys(title.rpartition(", ")[0] for title in CRITICS.values()))
-    x = tuple(float(position) for position in range(len(ticks)))
-    series = []
+    shown, papers = dict[str, list[float]](), dict(zip(CRITICS, VALUES.get(column, ()), strict=False))
     for constraint in ("spectral", "bjorck"):
-        chosen = [position for position, name in enumerate(CRITICS) if name.endswith(constraint)]
+        chosen = [name for name in CRITICS if name.endswith(constraint)]
         label = CRITICS[f"relu-{constraint}"].rpartition(", ")[2]
-        mean = [mean for mean, _ in values.values()]
-        series.append(Series(name=label, x=x, y=tuple(mean[position] for position in chosen)))
-        if column in VALUES:
-            y = tuple(VALUES[column][position] for position in chosen)
-            series.append(Series(name=f"{label}, paper", x=x, y=y, reference=True))
+        shown[label] = [values[name][0] for name in chosen]
+        if papers:
+            shown[f"{label}, paper"] = [papers[name] for name in chosen]
     return Panel(
         title=f"lower bound for W1 between generator and data, {TITLES[column]}",
         x_label="activation",
         ticks=ticks,
         y_label="held-out bound",
-        series=tuple(series),
+        series=curves(range(len(ticks)), shown, reference=[name for name in shown if name.endswith(", paper")]),
     )
 
 

@@ -20,7 +20,7 @@ from wdist.lipschitz.activations import activation
 from wdist.lipschitz.convolution import ImageShape
 from wdist.lipschitz.linalg.orthonormalise import bjorck
 from wdist.robustness.training import Labelled, LossSettings, fit_
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, curves
 from wdist.studies.reproduce.mnist import error_of
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
@@ -74,9 +74,8 @@ class _Block(nn.Module):
             _Channels(name),
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
         )
-        same = inputs == outputs and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-        self.same = same
+        self.same = inputs == outputs and stride == 1
+        self.shortcut = nn.Identity() if self.same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.first(x)
@@ -196,7 +195,6 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
             found[row][name] = 100 * (1 - error_of(network, test, device))
             yield ReproducedNumber(row=row, column=name, ours=found[row][name], paper=paper, unit="%")
     gap = max(abs(each["ReLU"] - each["MaxMin"]) for each in found.values())
-    x = tuple(map(float, range(len(found))))
     yield Conclusion(
         settings={**{name: "all" if value is None else value for name, value in vars(sizes).items()}, "data": words},
         checks=(
@@ -212,9 +210,7 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
                 x_label="",
                 ticks=tuple(found),
                 y_label="accuracy in %",
-                series=tuple(
-                    Series(name=name, x=x, y=tuple(each[name] for each in found.values()), marks=True) for name in ACTIVATIONS
-                ),
+                series=curves(range(len(found)), {name: [row[name] for row in found.values()] for name in ACTIVATIONS}, marks=True),
             ),
         ),
         remarks=(
