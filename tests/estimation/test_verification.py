@@ -110,6 +110,23 @@ def test_a_coupling_of_blocks_is_proved_again(evidence, tmp_path, monkeypatch):
     assert checked.ok, wrong(checked)
 
 
+def test_a_proof_leaves_out_upper_ends_whose_plan_was_not_kept(evidence, tmp_path, monkeypatch):
+    """The lower ends are proved again; nothing is claimed without its evidence."""
+    folder, *_ = evidence
+    monkeypatch.setattr(transport_bounds, "_PLAN_BYTES", 1 << 40)
+    monkeypatch.setattr("wdist.transport.samples._solvable", lambda *_: False)
+    monkeypatch.setattr("wdist.transport.samples._rounds", lambda *_: 0)
+    found = estimate(folder / "a.npy", folder / "b.npy", critic="mean-difference", baselines="none", divergence="kl", lambda_=1.0)
+    monkeypatch.undo()
+    assert found.samples.upper is not None
+    save_proof(found, tmp_path / "proof.safetensors")
+    checked = verify(tmp_path / "proof.safetensors")
+    assert checked.ok, wrong(checked)
+    claims = checked.claims
+    assert (claims.samples.lower, claims.population.lower) == (found.samples.lower, found.population.lower)
+    assert claims.samples.upper is claims.population.upper is claims.divergence.samples.upper is None
+
+
 def test_each_fold_is_proved_again(evidence, tmp_path):
     folder, *_ = evidence
     found = estimate(folder / "a.npy", folder / "b.npy", settings=SMALL, steps=30, folds=3, baselines="relu-bjorck")

@@ -92,6 +92,26 @@ def test_samples_that_do_not_fit_into_memory_are_divided_first(nbytes, counts):
     assert 0.995 * 2**0.5 < found.cost < 1.25 * 2**0.5  # W1 of the populations is the shift
 
 
+def test_the_cost_is_the_same_if_the_plan_is_not_kept():
+    x, y = (rows(side) for side in sides("plane", (4500, 6001)))
+    kept, cost_only = (
+        block_coupling(x, y, prepare=lambda z: z, effort=Effort(seconds=0.5, nbytes=1 << 18, keep_plan=keep), seed=0, metric=L2)
+        for keep in (True, False)
+    )
+    assert kept.plan is not None
+    assert (cost_only.cost, cost_only.plan) == (kept.cost, None)
+
+
+def test_counts_whose_product_no_integer_holds_are_not_coupled():
+    assert affordable_work(1 << 32, 1 << 31, 1, Effort(seconds=1e9)) is None
+
+
+def test_a_long_budget_allows_a_tree_that_takes_long():
+    n, dim = 2 * 10**8, 64
+    assert affordable_work(n, n, dim, Effort(seconds=20.0)) is None
+    assert affordable_work(n, n, dim, Effort(seconds=20.0, most_seconds=86_400.0)) is not None
+
+
 @dataclass
 class Streamed:
     """Streamed rows that remember the most rows requested at once."""

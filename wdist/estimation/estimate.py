@@ -35,8 +35,7 @@ from wdist.estimation.run import Run
 from wdist.estimation.semi_discrete import GROUPS, SemiDiscrete, SemiDiscretePlan, semi_discrete_bounds, semi_discrete_plan
 from wdist.estimation.transport_bounds import (
     memory_warnings,
-    most_coupled,
-    plan_fits,
+    most_provable,
     population_upper,
     population_upper_is_planned,
     transport_bounds,
@@ -151,7 +150,7 @@ def _settled(options: EstimateOptions, pair: Pair, command: str) -> EstimateOpti
 
 def _slow_reading(pair: Pair, run: Run) -> Iterator[str]:
     """Warns if reading all samples of a stream takes too long for an upper bound for the populations."""
-    if math.isinf(run.most_population_seconds) or not run.options.couplings or not plan_fits(pair):
+    if math.isinf(run.most_population_seconds) or not run.options.couplings:
         return
     if pair.a.streamed or pair.b.streamed:
         reading = processes().from_first("time of reading", partial(reading_seconds, pair))
@@ -239,7 +238,7 @@ def _expected_transport(pair: Pair, run: Run) -> float:
     expected, cheapest = min(expected_seconds(n, m, dim), run.transport_seconds), tree_seconds(n, m, dim)
     if cheapest <= expected:
         return expected
-    return cheapest if plan_fits(pair) and cheapest <= run.most_transport_seconds else 0.0
+    return cheapest if cheapest <= run.most_transport_seconds else 0.0
 
 
 def _stop_time(run: Run, planned: float) -> float:
@@ -408,6 +407,7 @@ def _as_estimate(
             *pair.warnings,
             *_few_held_out(main, errors),
             *_no_upper_bound(pair, bounds, run),
+            *_unproved(pair, bounds),
             *memory_warnings(pair),
             *_contradictions(results),
             *found.left_out,
@@ -431,16 +431,19 @@ def _same_samples(pair: Pair) -> bool:
 def _no_upper_bound(pair: Pair, bounds: TransportBounds, run: Run) -> Iterator[str]:
     if run.options.couplings and bounds.coupling is None and (pair.a.digest is not None or pair.b.digest is not None):
         n, m = pair.a.everything.count, pair.b.everything.count
-        if not plan_fits(pair):
-            yield (
-                f"coupling {n:,} and {m:,} samples would take more memory than is planned for it, so there is no upper bound; "
-                f"give at most {most_coupled(pair):,} samples in total, for example a random subset with ?limit="
-            )
-            return
         planned = run.transport_seconds if math.isinf(run.most_transport_seconds) else run.most_transport_seconds
         yield (
             f"coupling {n:,} and {m:,} samples would take far longer than the {planned:.3g} seconds planned for it, "
             f"so there is no upper bound; give a longer --budget, or fewer samples"
+        )
+
+
+def _unproved(pair: Pair, bounds: TransportBounds) -> Iterator[str]:
+    if not bounds.kept:
+        n, m = pair.a.everything.count, pair.b.everything.count
+        yield (
+            f"the coupling of {n:,} and {m:,} samples is too large to be kept, so a saved proof leaves out its upper bounds; "
+            f"to prove them again, give at most {most_provable(pair):,} samples in total, for example with ?limit="
         )
 
 

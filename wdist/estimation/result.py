@@ -296,6 +296,12 @@ class TransportBounds:
     """Lower bound from optimal dual variables, or from the critic that extends them; 0 if they are not known."""
     population_upper: PopulationUpper | None = None
 
+    @property
+    def kept(self) -> bool:
+        """Whether the plans of all couplings are known, so that a proof can hold them."""
+        couplings = () if self.coupling is None else (self.coupling.plan,)
+        return None not in (*couplings, *(() if self.population_upper is None else self.population_upper.plans))
+
     def closed(self, tolerance: float) -> bool:
         """Whether the gap between the two bounds is at most ``tolerance`` times the upper one."""
         return self.coupling is not None and self.coupling.cost - self.lower <= tolerance * self.coupling.cost

@@ -196,9 +196,10 @@ class Statement(_Part):
 
 
 def statement_of(estimate: Estimate) -> Statement:
-    """The claims of an estimate."""
+    """The claims of an estimate: without upper ends if the plan behind one is not known."""
     features, population = estimate.features, estimate.population
-    upper = None if estimate.transport is None else estimate.transport.population_upper
+    proved = estimate.transport is None or estimate.transport.kept
+    upper = estimate.transport.population_upper if estimate.transport is not None and proved else None
     return Statement(
         metric=estimate.metric,
         seed=estimate.seed,
@@ -210,11 +211,11 @@ def statement_of(estimate: Estimate) -> Statement:
         features=None if features is None else ProvedFeatures(spec=features.spec, digest=features.digest),
         draws=estimate.draws,
         folds=estimate.folds,
-        samples=Ends(lower=estimate.samples.lower, upper=estimate.samples.upper),
-        population=Ends(lower=population.lower, upper=population.upper),
+        samples=Ends(lower=estimate.samples.lower, upper=estimate.samples.upper if proved else None),
+        population=Ends(lower=population.lower, upper=population.upper if proved else None),
         critics=tuple(_of_critic(each) for each in estimate.critics),
         upper=None if upper is None else ProvedUpper(bound=upper.bound, tried=upper.tried, blocks=len(upper.plans)),
-        divergence=None if estimate.divergence is None else _of_divergence(estimate.divergence),
+        divergence=None if estimate.divergence is None else _of_divergence(estimate.divergence, proved=proved),
         scaling=estimate.a.scaling,
         columns=_columns(estimate.a),
     )
@@ -233,7 +234,7 @@ def _of_critic(result: CriticResult) -> ProvedCritic:
     return ProvedCritic(name=result.name, title=result.title, population_lower=result.population.lower, folds=folds)
 
 
-def _of_divergence(found: Divergence) -> ProvedDivergence:
+def _of_divergence(found: Divergence, *, proved: bool) -> ProvedDivergence:
     critic, clipped = found.critic, found.critic.clipped
     return ProvedDivergence(
         name=found.name,
@@ -246,6 +247,6 @@ def _of_divergence(found: Divergence) -> ProvedDivergence:
         high=clipped.high,
         shift=clipped.shift,
         method=found.population.method,
-        samples=Ends(lower=found.samples.lower, upper=found.samples.upper),
-        population=Ends(lower=found.population.lower, upper=found.population.upper),
+        samples=Ends(lower=found.samples.lower, upper=found.samples.upper if proved else None),
+        population=Ends(lower=found.population.lower, upper=found.population.upper if proved else None),
     )

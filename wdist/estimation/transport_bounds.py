@@ -209,21 +209,22 @@ def _effort(seconds: float, pair: Pair, tolerance: float | None = None, *, most_
     sides = (pair.a.everything, pair.b.everything)
     held = sum(side.values.nbytes for side in sides if isinstance(side, ResidentRows))
     return Effort(
-        seconds=seconds if plan_fits(pair) else 0.0,
+        seconds=seconds,
         most_seconds=most_seconds,
         nbytes=_nbytes(pair),
         blocks_nbytes=held // _BESIDE if held >= _LARGE else None,
         tolerance=_DEFAULT_GAP if tolerance is None else _ROUNDED * tolerance,
+        keep_plan=plan_fits(pair),
     )
 
 
 def plan_fits(pair: Pair) -> bool:
-    """Whether the plan of a coupling of all samples fits into the memory reserved for it."""
-    return pair.a.everything.count + pair.b.everything.count <= most_coupled(pair)
+    """Whether the plan of a coupling of all samples fits into the memory reserved for it; otherwise only its cost is computed."""
+    return pair.a.everything.count + pair.b.everything.count <= most_provable(pair)
 
 
-def most_coupled(pair: Pair) -> int:
-    """Largest number of samples, both sides together, whose plan fits into the memory reserved for it."""
+def most_provable(pair: Pair) -> int:
+    """Largest number of samples, both sides together, whose plan fits into the memory reserved for it, so that it can be proved."""
     return max(_nbytes(pair), _LEAST_PLAN) // _PLAN_BYTES
 
 

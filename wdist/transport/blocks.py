@@ -32,7 +32,10 @@ from wdist.transport.coupling import Coupling, Effort, Plan, computed_cost, cost
 
 _SIZES = (1000, 500, 250, 100, 50)  # entries in a group, which limits the samples of each side in a block
 _ENOUGH_ROUNDS, _MOST_ROUNDS = 5, 40  # with fewer rounds, smaller blocks gain more in the same time
-_PATIENCE, _PATIENCE_FOR_TREE = 6, 60  # multiples of an effort's seconds that one round, and the tree alone, may take
+_PATIENCE, _PATIENCE_FOR_TREE = (
+    6,
+    60,
+)  # multiples of an effort's seconds that one round, and the tree without a limit, may take
 _DIRECTIONS = 16  # directions drawn for each round; each bisection uses one of them
 _LEAF = 4  # approximate number of samples in a leaf
 _FLOPS = 5e9  # floating-point operations per second of matrix products on one core
@@ -42,6 +45,7 @@ _COPIES = 4  # copies of the samples, and of their positions along the direction
 _LEAST_TOGETHER = 2000  # fewest samples of the larger side in one part, however little memory there is,
 _LEAST_BYTES = 1 << 28  # unless they take more than this
 _SAVED_TOGETHER = 64  # blocks to solve before the state of a run may be saved
+_LARGEST_MASS = 1 << 62  # masses are int64, and those of all samples add up to n m
 _NEGLIGIBLE = 1e-13  # fraction of a sample's mass below which an entry, left by rounding, is dropped; the bound charges the loss
 
 
@@ -66,14 +70,14 @@ def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
 
     With millions of samples, a tree alone may take far longer than the effort's time, and a single round somewhat longer.
     """
-    if effort.seconds <= 0:
+    if effort.seconds <= 0 or n * m > _LARGEST_MASS:
         return None
     held = (n + m) * 8 * _COPIES * (dim + _DIRECTIONS)
     nbytes = effort.nbytes if effort.blocks_nbytes is None else min(effort.nbytes, effort.blocks_nbytes)
     together = max(1, min(_LEAST_TOGETHER, _LEAST_BYTES // (2 * 8 * _COPIES * (dim + _DIRECTIONS))))
     parts = max(1, min(-(-held // max(nbytes, 1)), max(n, m) // together))
     tree = tree_seconds(n, m, dim)
-    if tree > min(_PATIENCE_FOR_TREE * effort.seconds, effort.most_seconds):
+    if tree > (effort.most_seconds if math.isfinite(effort.most_seconds) else _PATIENCE_FOR_TREE * effort.seconds):
         return None
     for size in _SIZES:
         round_seconds = _round_seconds(max(n, m), dim, size)
@@ -124,7 +128,7 @@ def block_coupling(
         torch.from_numpy(random.permutation(side.count)) if work.parts > 1 and isinstance(side, ResidentRows) else None
         for side in (a, b)
     ]
-    cost, entries, began = 0.0, {"rows": [], "columns": [], "mass": []}, now()  # type: ignore[var-annotated]
+    costs, entries, began = [], {"rows": [], "columns": [], "mass": []}, now()  # type: ignore[var-annotated]
     for part in range(work.parts):
         if math.isfinite(most_seconds) and part and processes().decided(now() - began) * work.parts / part > most_seconds:
             return None
@@ -146,17 +150,18 @@ def block_coupling(
             metric=metric,
             progress=in_part,
         )
-        cost += cost_above(x, y, units_x / units_x.sum(), units_y / units_y.sum(), plan, metric) / work.parts
-        rows, columns = (_positions(*span, order) for span, order in zip(members, orders, strict=True))
-        entries["rows"].append(rows[plan.rows])
-        entries["columns"].append(columns[plan.columns])
-        entries["mass"].append(plan.mass / work.parts)
-        del x, y  # free the memory before the next part is read
+        costs.append(cost_above(x, y, units_x / units_x.sum(), units_y / units_y.sum(), plan, metric) / work.parts)
+        if effort.keep_plan:
+            rows, columns = (_positions(*span, order) for span, order in zip(members, orders, strict=True))
+            entries["rows"].append(rows[plan.rows])
+            entries["columns"].append(columns[plan.columns])
+            entries["mass"].append(plan.mass / work.parts)
+        del x, y, plan  # free the memory before the next part is read
     rounds = "1 round" if work.rounds == 1 else f"{work.rounds} rounds"
     method = "a tree of halves" + (f", improved in {rounds} by blocks of {work.size}" if work.rounds else "")
     # One array after another, so that not all entries are in memory twice.
-    whole = Plan(**{name: np.concatenate(entries.pop(name)) for name in list(entries)})
-    return Coupling(cost=cost * (1 + 1e-12), exact=False, method=method, plan=whole)
+    whole = Plan(**{name: np.concatenate(entries.pop(name)) for name in list(entries)}) if effort.keep_plan else None
+    return Coupling(cost=math.fsum(costs) * (1 + 1e-12), exact=False, method=method, plan=whole)
 
 
 def _members(n: int, k: int, parts: int) -> tuple[int, int]:

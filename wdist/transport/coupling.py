@@ -37,6 +37,8 @@ class Effort:
     nbytes: int = 2 << 30
     blocks_nbytes: int | None = None
     """Smaller memory limit for a coupling made of blocks, which loses little if it has more parts."""
+    keep_plan: bool = True
+    """Whether to keep the plan of a coupling made of parts; the plan of each part is in memory only until its cost is known."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

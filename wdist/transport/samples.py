@@ -65,7 +65,7 @@ def upper_bound(
         execution: device, limits and listeners; after an interruption, the result is None if nothing is proved yet.
     """
     execution = execution or Execution()
-    found = in_closed_form(a, b, prepare=prepare, metric=metric, nbytes=effort.nbytes)
+    found = in_closed_form(a, b, prepare=prepare, metric=metric, nbytes=effort.nbytes, keep_plan=effort.keep_plan)
     if found is not None:
         return found
     found = _solved(a, b, prepare, effort, seed, metric, execution)
@@ -120,17 +120,23 @@ def _solved(
 
 
 def in_closed_form(
-    a: Rows, b: Rows, *, prepare: Callable[[Tensor], Tensor], metric: GroundMetric, nbytes: int, slack: float = SLACK
+    a: Rows,
+    b: Rows,
+    *,
+    prepare: Callable[[Tensor], Tensor],
+    metric: GroundMetric,
+    nbytes: int,
+    keep_plan: bool = True,
+    slack: float = SLACK,
 ) -> Coupling | None:
     """The optimal coupling of numbers, by sorting, or with a single point; otherwise None. ``slack`` is the rounding margin."""
-    units_a, units_b = equal_units(a.count, b.count)
     for points, others in ((a, b), (b, a)):
         if (point := _single_point(points)) is not None:
             there, total = prepare(point), 0.0
             for batch in map(prepare, others.batches(_at_once(there))):
                 distance = float(metric.norm(batch - there).mean())
                 total += len(batch) * (distance * (1 + slack) + displacement(batch, metric) + displacement(there, metric))
-            plan = in_parallel(np.arange(a.count), units_a, np.arange(b.count), units_b)
+            plan = _in_order(a.count, b.count) if keep_plan else None
             return Coupling(cost=total / others.count, exact=True, method="one side is a single point", plan=plan)
     if a.span(0, 1, None).shape[1] > 1 or 64 * (a.count + b.count) > nbytes:
         return None
@@ -140,13 +146,18 @@ def in_closed_form(
     return Coupling(cost=cost, exact=True, method="sorting, one dimension", plan=plan)
 
 
+def _in_order(n: int, m: int) -> Plan:
+    units_a, units_b = equal_units(n, m)
+    return in_parallel(np.arange(n), units_a, np.arange(m), units_b)
+
+
 def proved_again(a: Rows, b: Rows, plan: Plan | None, *, prepare: Callable[[Tensor], Tensor], metric: GroundMetric) -> float | None:
     """The cost of a plan as an upper bound for W1, with half the margin for rounding, so that it is at most :func:`upper_bound`'s.
 
     No plan is needed if the optimal coupling has a closed form; None if a plan is needed but missing.
     """
     memory = 64 * (a.count + b.count)
-    closed = in_closed_form(a, b, prepare=prepare, metric=metric, nbytes=memory, slack=SLACK / 2)
+    closed = in_closed_form(a, b, prepare=prepare, metric=metric, nbytes=memory, keep_plan=False, slack=SLACK / 2)
     if closed is not None:
         return closed.cost
     if plan is None:
