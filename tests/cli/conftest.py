@@ -73,4 +73,5 @@ def calls(monkeypatch, made_estimate):
         return recorded.result
 
     monkeypatch.setattr("wdist.estimation.estimate.run_estimate", run_estimate)
+    monkeypatch.setattr("wdist.cli.outputs.check_named", lambda address: None)
     return recorded

@@ -61,7 +61,7 @@ def test_without_a_command_the_help_is_shown_and_the_status_is_2(wdist, words):
     assert "error:" not in answer.err
 
 
-def test_help_and_the_package_import_neither_torch_nor_anything_else_that_is_slow():
+def test_help_mistakes_and_the_package_import_neither_torch_nor_anything_else_that_is_slow():
     program = (
         "import sys, contextlib, io, wdist\n"
         "from wdist.cli.main import main\n"
@@ -69,6 +69,10 @@ def test_help_and_the_package_import_neither_torch_nor_anything_else_that_is_slo
         "    assert main(['--help']) == 0\n"
         "    assert main(['estimate', '--help']) == 0\n"
         "    assert main(['estimate', 'a', 'b', '--budget', 'soon']) == 2\n"
+        "    assert main(['estimate', sys.executable, 'nowhere.h5']) == 2\n"
+        "    assert main(['compare', sys.executable, sys.executable, 'nowhere.h5']) == 2\n"
+        "    assert main(['drift', 'nowhere.csv', sys.executable]) == 2\n"
+        "    assert main(['inspect', 'nowhere/']) == 2\n"
         "    assert main(['schema']) == 0\n"
         "slow = {'torch', 'torchvision', 'scipy', 'matplotlib', 'h5py', 'ot', 'numpy', 'PIL'} & set(sys.modules)\n"
         "assert not slow, slow\n"

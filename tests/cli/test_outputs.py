@@ -294,6 +294,8 @@ def _program(tmp_path, *words):
             spec.loader.exec_module(made)
             fake = SimpleNamespace(run_estimate=lambda *sides, **more: made.make_estimate(16))
             sys.modules["wdist.estimation.estimate"] = fake
+            from wdist.cli import outputs
+            outputs.check_named = lambda address: None
             from wdist.cli.main import main
             sys.exit(main({list(words)!r}))
             """

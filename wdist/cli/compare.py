@@ -41,7 +41,7 @@ def command(
             f"--names has {len(named)} names for {len(ranked)} sources; give each source one name, separated by commas"
         )
     part = read_shard(shard)
-    outputs.check(inputs=[reference, *ranked, *flags.inputs])
+    outputs.check(sources=[reference, *ranked], inputs=flags.inputs)
     witnesses = _WITNESSES if any(each.name == "witness" for each in outputs.files) else 0
     with checkpoint.kept("compare", options, sources=len(ranked), shard=shard), outputs.observer() as observer:
         from wdist.comparison.compare import run_comparison

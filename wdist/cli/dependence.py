@@ -29,7 +29,7 @@ def command(
     Example: wdist dependence patients.csv --columns dose,age --with outcome
     """
     options = flags.validated(sources.access(), baselines="none")
-    outputs.check(inputs=[table, *flags.inputs])
+    outputs.check(sources=[table], inputs=flags.inputs)
     x, y = _names(columns) or [], _names(with_)
     with checkpoint.kept("dependence", options, columns=x, with_=y), outputs.observer() as observer:
         from wdist.dependences.dependence import run_dependence

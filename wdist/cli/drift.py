@@ -35,7 +35,7 @@ def command(
     Example: wdist drift march.csv april.csv --html drift.html
     """
     options = flags.validated(sources.access(), baselines="none")
-    outputs.check(inputs=[reference, current, *flags.inputs])
+    outputs.check(sources=(reference, current), inputs=flags.inputs)
     with checkpoint.kept("drift", options, max=max), outputs.observer() as observer:
         from wdist.drifts.drift import run_drift
         from wdist.gates.limits import read_maximum

@@ -21,7 +21,7 @@ def command(
     Example: wdist estimate a.h5 b.h5 --budget 1m -o result.json --plot result.png
     """
     options = flags.validated(sources.access())
-    outputs.check(inputs=(a, b, *flags.inputs))
+    outputs.check(sources=(a, b), inputs=flags.inputs)
     with checkpoint.kept("estimate", options), outputs.observer() as observer:
         from wdist.estimation.estimate import run_estimate
 

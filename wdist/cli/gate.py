@@ -141,10 +141,10 @@ def command(
     Example: wdist gate data.h5 tonight.h5 --max 1.5 --baseline last.json -o now.json
     """
     limits, until, options = rules.limits(), rules.until(), flags.validated(sources.access())
-    read = (a, b, *flags.inputs, rules.baseline, rules.proof)
+    read = (*flags.inputs, rules.baseline, rules.proof)
     if until is not None and any(each.name == "proof" for each in outputs.files):
         raise UsageError("a sequential verdict rests on many critics, which a proof cannot hold; leave out --save-proof")
-    outputs.check(inputs=[each for each in read if each is not None])
+    outputs.check(sources=(a, b), inputs=filter(None, read))
     with checkpoint.kept("gate", options, limits, *filter(None, [until])), outputs.observer() as observer:
         if until is None:
             from wdist.gates.gate import run_gate

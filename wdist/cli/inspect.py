@@ -26,7 +26,7 @@ def command(
 
     Example: wdist inspect 'generator.safetensors?factory=package.module:Generator'
     """
-    outputs.check(inputs=(address,) if other is None else (address, other))
+    outputs.check(sources=(address,) if other is None else (address, other))
     from wdist.data.inspection import inspect_source
 
     outputs.deliver(inspect_source(address, sources.access(), other=other))

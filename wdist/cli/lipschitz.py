@@ -53,7 +53,7 @@ def command(
 
     Example: wdist lipschitz 'model.safetensors?factory=package.module:Model' --trust
     """
-    outputs.check(inputs=[model, *([] if flags.at is None else [flags.at])])
+    outputs.check(sources=[model, *filter(None, [flags.at])])
     from wdist.bounds.lipschitz.constant import LipschitzOptions, run_lipschitz
     from wdist.training.observer import Stage
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from wdist.cli import options as opt
+from wdist.data.sources.address import check_named
 from wdist.distributed.job import JobEnded, is_first
 from wdist.errors import OutputError, UsageError, WdistError
 from wdist.files import PLOT_SUFFIXES, PROOF_SUFFIX, atomic_write, check_writable, was_read, watch_for_reading
@@ -194,13 +195,19 @@ class Outputs:
     files: Mapping[Format, Path]
     quiet: bool = False
 
-    def check(self, *, inputs: Iterable[str] = ()) -> None:
-        """Checks, before the work begins, that all files can be written, that they differ, and that none overwrites an input."""
+    def check(self, *, sources: Iterable[str] = (), inputs: Iterable[str] = ()) -> None:
+        """Checks, before the work begins, that all files can be written, that they differ, and that none overwrites an input.
+
+        Files of the ``sources`` must be there: importing torch, before they are opened, takes seconds. ``inputs`` are read besides.
+        """
         if not is_first():
             return
         with deferred_interrupts():
             self._check_files()
-        self._check_apart(list(inputs))
+        addresses = list(sources)
+        for each in addresses:
+            check_named(each)
+        self._check_apart([*addresses, *inputs])
 
     def _check_files(self) -> None:
         named = [each for each in FORMATS if self.command in each.commands.split()]

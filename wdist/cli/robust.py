@@ -46,7 +46,7 @@ def command(
 
     Example: wdist robust classifier.safetensors 'torchvision:MNIST?split=test' --eps 0.1 --norm linf --min 0.8
     """
-    outputs.check(inputs=[model, data, *filter(None, [labels])])
+    outputs.check(sources=[model, data], inputs=filter(None, [labels]))
     from wdist.robustness.robust import RobustOptions, run_robust
 
     options = RobustOptions(

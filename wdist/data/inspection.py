@@ -14,13 +14,13 @@ from safetensors import safe_open
 from torch import Tensor
 
 from wdist.data.access import Access
-from wdist.data.sources.address import Address, parse_address
+from wdist.data.sources.address import Address, check_there, parse_address
 from wdist.data.sources.array_files import datasets, is_torchscript, kept_elsewhere, load_data, read_header
 from wdist.data.sources.arrays import type_name
 from wdist.data.sources.images import image_headers, image_paths
 from wdist.data.sources.network_file import is_state_dict
-from wdist.data.sources.opening import check_there, holds_model, open_source
-from wdist.data.sources.parts import holds_parts, is_pattern, part_addresses
+from wdist.data.sources.opening import holds_model, open_source
+from wdist.data.sources.parts import holds_parts, part_addresses
 from wdist.data.sources.source import EndlessSource, FiniteSource, SelectedColumns, Source
 from wdist.data.sources.tar_archives import index
 from wdist.data.survey import finite_rows, survey
@@ -201,7 +201,7 @@ def _contents(address: Address) -> tuple[str, ...]:
     """A line for each item in a file or folder that can hold several."""
     if address.scheme != "file" or address.is_remote:
         return ()
-    if is_pattern(address) or (address.path.is_dir() and holds_parts(address.path)):
+    if address.is_pattern or (address.path.is_dir() and holds_parts(address.path)):
         return _parts(address)
     check_there(address)
     if address.path.is_dir():

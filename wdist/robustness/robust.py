@@ -13,9 +13,9 @@ from wdist.arguments import shown
 from wdist.bounds.digits import at_least, at_most, exactly
 from wdist.data.access import Access
 from wdist.data.labels import LabelledSamples, read_labelled
-from wdist.data.sources.address import parse_address
+from wdist.data.sources.address import check_there, parse_address
 from wdist.data.sources.network_file import open_module
-from wdist.data.sources.opening import check_there, holds_model
+from wdist.data.sources.opening import holds_model
 from wdist.data.sources.source import SourceInfo
 from wdist.environment import Environment, choose_device, environment
 from wdist.errors import ExitStatus, SourceError, UsageError

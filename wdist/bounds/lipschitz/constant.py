@@ -19,9 +19,9 @@ from wdist.bounds.lipschitz.search import Ball, network_slope, slopes_in_balls
 from wdist.bounds.lipschitz.upper import LipschitzUpper, lipschitz_upper
 from wdist.data.access import Access
 from wdist.data.rows import in_units
-from wdist.data.sources.address import parse_address
+from wdist.data.sources.address import check_there, parse_address
 from wdist.data.sources.network_file import NetworkModule, load_weights, open_module
-from wdist.data.sources.opening import check_there, holds_model, open_source
+from wdist.data.sources.opening import holds_model, open_source
 from wdist.data.sources.source import FiniteSource
 from wdist.environment import Environment, environment
 from wdist.errors import CertificateError, ContradictionError, ExitStatus, SourceError, UsageError, explained, first_line

@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import glob
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -47,6 +48,11 @@ class Address:
     def is_remote(self) -> bool:
         """Whether it names a file on another machine, such as ``s3://bucket/a.csv``."""
         return self.scheme == "file" and re.match(r"[a-z][a-z0-9+]*://", self.location) is not None
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether its location is a pattern such as ``data-*.npy``."""
+        return self.scheme == "file" and glob.has_magic(self.location) and not self.path.exists()
 
     @property
     def suffix(self) -> str:
@@ -199,6 +205,43 @@ def _options(text: str, query: str) -> dict[str, str]:
             raise SourceError(f"{text}: the option {name!r} is given twice; leave one out")
         options[name] = unquote(value)
     return options
+
+
+def check_named(text: str) -> None:
+    """Refuses the address of a missing, unreadable or empty file of this machine, without opening a source."""
+    address = parse_address(text)
+    if address.scheme == "file" and not address.is_remote and not address.is_pattern:
+        check_there(address)
+
+
+def check_there(address: Address) -> None:
+    """Refuses a file that is missing, unreadable or empty."""
+    path = address.path
+    try:
+        if path.is_symlink() and not path.exists():
+            raise SourceError(f"{address.location} is a link to {path.readlink()}, which does not exist; fix the link")
+        if not path.exists():
+            raise SourceError(f"{address.location} does not exist; {_hint(address)}")
+        if path.is_dir():
+            next(path.iterdir(), None)
+            return
+        if not path.is_file():  # a pipe can be read only once, and might block forever
+            raise SourceError(f"{address.location} is not a regular file; save its content to one first")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise SourceError(f"{address.location} is empty (0 bytes); copy it again from its origin")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SourceError(f"{address.location} cannot be read ({reason}); fix its permissions or name another file") from error
+
+
+def _hint(address: Address) -> str:
+    word, colon, _ = address.location.partition(":")
+    if colon and (near := near_miss(word, NAMED_SCHEMES)):
+        return near.replace("'?", ":...'?")
+    parent = address.path.parent
+    names = [path.name for path in parent.iterdir()] if parent.is_dir() else []
+    return near_miss(address.path.name, names) or "name a file, a folder, torchvision:NAME or synthetic:NAME"
 
 
 def file_and_name(address: str | Path, suffix: str) -> tuple[Path, str | None]:

@@ -11,7 +11,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from wdist.data.access import Access
-from wdist.data.sources.address import NAMED_SCHEMES, Address, near_miss, parse_address, suggestion
+from wdist.data.sources.address import Address, check_there, parse_address, suggestion
 from wdist.data.sources.array_files import (
     is_torchscript,
     open_h5,
@@ -25,7 +25,7 @@ from wdist.data.sources.columnar import FORMATS, is_parquet_folder, open_columna
 from wdist.data.sources.fetching import local, unpacked
 from wdist.data.sources.frames import open_frame
 from wdist.data.sources.pairs import open_synthetic
-from wdist.data.sources.parts import holds_parts, is_pattern, joined, part_addresses
+from wdist.data.sources.parts import holds_parts, joined, part_addresses
 from wdist.data.sources.source import (
     SELECTION_OPTIONS,
     UNIT_OPTIONS,
@@ -94,7 +94,7 @@ def _open(address: Address, access: Access, seed: int, *, strict: bool = True) -
 
         return select(open_torchvision(address, access), address, seed)
     address = local(address, access)
-    if is_pattern(address):
+    if address.is_pattern:
         return select(_open_parts(address, access, strict=strict), address, seed)
     check_there(address)
     if address.path.is_dir() and is_parquet_folder(address):
@@ -156,33 +156,3 @@ def holds_model(address: Address) -> bool:
     if address.suffix in MODEL_SUFFIXES or "factory" in address.options:
         return True
     return address.suffix in (".pt", ".pth") and is_torchscript(address.path)
-
-
-def check_there(address: Address) -> None:
-    """Refuses a file that is missing, unreadable or empty."""
-    path = address.path
-    try:
-        if path.is_symlink() and not path.exists():
-            raise SourceError(f"{address.location} is a link to {path.readlink()}, which does not exist; fix the link")
-        if not path.exists():
-            raise SourceError(f"{address.location} does not exist; {_hint(address)}")
-        if path.is_dir():
-            next(path.iterdir(), None)
-            return
-        if not path.is_file():  # a pipe can be read only once, and might block forever
-            raise SourceError(f"{address.location} is not a regular file; save its content to one first")
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise SourceError(f"{address.location} is empty (0 bytes); copy it again from its origin")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SourceError(f"{address.location} cannot be read ({reason}); fix its permissions or name another file") from error
-
-
-def _hint(address: Address) -> str:
-    word, colon, _ = address.location.partition(":")
-    if colon and (near := near_miss(word, NAMED_SCHEMES)):
-        return near.replace("'?", ":...'?")
-    parent = address.path.parent
-    names = [path.name for path in parent.iterdir()] if parent.is_dir() else []
-    return near_miss(address.path.name, names) or "name a file, a folder, torchvision:NAME or synthetic:NAME"

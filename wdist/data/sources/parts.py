@@ -57,11 +57,6 @@ def _chooses(rows: RowIndex) -> bool:
     return rows.start < rows.stop if isinstance(rows, slice) else len(rows) > 0
 
 
-def is_pattern(address: Address) -> bool:
-    """Whether the location of an address is a pattern."""
-    return address.scheme == "file" and glob.has_magic(address.location) and not expanded(address.location).exists()
-
-
 def holds_parts(folder: Path) -> bool:
     """Whether a folder directly holds files with a suffix in :data:`PART_SUFFIXES`, and no images at any level."""
     if not _inside(folder):
@@ -77,7 +72,7 @@ def part_addresses(address: Address) -> list[Address]:
     Raises:
         SourceError: there are no parts, they have several formats, or one of a numbered series is missing.
     """
-    pattern = is_pattern(address)
+    pattern = address.is_pattern
     paths = [Path(each) for each in sorted(glob.glob(str(expanded(address.location))))] if pattern else _inside(address.path)
     if not paths:
         raise SourceError(f"{address.location} matches no file; correct the pattern")
