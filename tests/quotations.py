@@ -98,7 +98,7 @@ def skeleton(text: str) -> list[str]:
     """
     text = re.sub(r"[\u2500-\u259f|]+", " ", text)  # box drawing and block elements
     text = re.sub(r"\s+", " ", text)
-    text = re.sub(r"still rising when the budget ended: a longer --budget may tighten the bound", "converged", text)
+    text = re.sub(r"still rising when training ended: more --steps or a longer --budget may tighten the bound", "converged", text)
     text = re.sub(r"[-+]?\d[\d.,]*(e[-+]?\d+)?", "0", text)
     text = re.sub(r"0( min 0 s|s| s| min)\b", "0 s", text.replace("00", "0"))
     return sorted(text.split())

@@ -115,6 +115,11 @@ def test_what_the_critic_finds_stands_beside_the_bounds_and_is_not_called_one_fr
     assert "(Welch's t over folds, asymptotic)" in " ".join(folds.split())
 
 
+def test_a_training_that_was_still_rising_may_be_longer_by_steps_or_by_time(estimate_of, critic_of):
+    words = " ".join(shown(estimate_of(critic=replace(critic_of(), converged=False))).split())
+    assert "still rising when training ended: more --steps or a longer --budget may tighten the bound." in words
+
+
 def test_folds_that_chose_different_critics_are_told(estimate_of, critic_of):
     def text(*names):
         critic = critic_of(name=names[0])

@@ -168,7 +168,7 @@ def _what_would_fail(interval: Interval, limit: float) -> Iterator[str]:
     elif not interval.trained:
         yield "No critic was trained: one named with --critic may raise the lower bound."
     elif not interval.converged:
-        yield "The critic was still improving when its training ended: a longer --budget or more --steps may raise the lower bound."
+        yield "The critic was still improving when its training ended: more --steps or a longer --budget may raise the lower bound."
 
 
 def _more_samples(why: str, interval: Interval, ratio: float, answer: Answer) -> str:

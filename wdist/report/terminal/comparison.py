@@ -135,5 +135,6 @@ def _circumstances(comparison: Comparison) -> Iterator[str]:
         yield f"No result for {', '.join(comparison.left_out)}."
     unsettled = [entry.name for entry in comparison.ranking if not entry.estimate.converged]
     if unsettled and not comparison.orders.detected.withheld:
-        yield f"Still rising when the budget ended, so a longer --budget may tighten the lower bounds: {', '.join(unsettled)}."
+        names = ", ".join(unsettled)
+        yield f"Still rising when training ended, so more --steps or a longer --budget may tighten the lower bounds: {names}."
     yield f"seed {comparison.seed}, {comparison.environment.device}, {duration(comparison.seconds)} in total."

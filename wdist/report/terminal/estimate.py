@@ -365,4 +365,6 @@ def _ending(critic: CriticResult) -> str:
         return "given by a formula"
     if critic.samples.gap == 0:
         return "the gap is closed"
-    return "converged" if critic.converged else "still rising when the budget ended: a longer --budget may tighten the bound"
+    if critic.converged:
+        return "converged"
+    return "still rising when training ended: more --steps or a longer --budget may tighten the bound"
