@@ -35,6 +35,13 @@ def test_every_source_has_a_row_with_the_nearest_on_top_and_its_interval():
     assert axes.get_xlim()[1] >= 1.5
 
 
+def test_a_negative_detected_value_is_drawn_where_it_is():
+    (axes,) = draw_comparison(made_comparison(NEAR, floor=(0.0, -0.3, 0.75))).axes
+    marks = {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"}
+    assert marks == {0: -0.3, 1: 0.2}
+    assert axes.get_xlim()[0] < -0.3
+
+
 def test_no_words_leave_the_figure():
     made = made_comparison(NEAR, OPEN)
     address = "torchvision:MNIST?split=test&root=/data/of/the/whole/group/MNIST&limit=2000&classes=3,8"

@@ -16,7 +16,7 @@ from wdist.comparison.witnesses import image_axes
 from wdist.report.numbers import level
 from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, drawable, figure_file, tidy
 from wdist.report.rankings import place, strongest
-from wdist.report.sentences import METRICS
+from wdist.report.sentences import METRICS, units
 
 _NAME, _REFERENCE = 34, 50
 """Most characters of a name, and of the address below the bars; the middle of longer ones is left out."""
@@ -51,10 +51,12 @@ def draw_comparison(comparison: Comparison) -> Figure:
         axes.annotate(
             words, (0.995, between), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=7.5, color=MUTED
         )
-    axes.set_xlim(0, reach)
+    axes.set_xlim(1.06 * min(0.0, *(comparison.detected(entry) for entry in entries)), reach)
     axes.set_ylim(-0.6, len(entries) - 0.4)
     measured = METRICS[comparison.metric]
-    if comparison.features is not None:
+    if comparison.features is None:
+        measured += f", {units(comparison.reference)}"
+    else:
         measured += f", features {drawable(comparison.features.spec, _NAME)}"
     axes.set_xlabel(f"$W_1$ from {drawable(comparison.reference.address, _REFERENCE)}\n({measured})", loc="left")
     tidy(axes, grid="x")
@@ -69,7 +71,7 @@ def _draw_entry(axes: Axes, entry: Entry, height: int, *, detected: float, reach
     axes.plot((max(population.lower, 0.0), upper), (height, height), color=colour, linewidth=5, solid_capstyle="butt", zorder=3)
     if population.upper is None:
         axes.plot(0.985 * reach, height, ">", color=colour, markersize=8, zorder=3)
-    axes.plot(max(detected, 0.0), height, "o", color="white", markeredgecolor=colour, markersize=6, zorder=4)
+    axes.plot(detected, height, "o", color="white", markeredgecolor=colour, markersize=6, zorder=4)
     below = height - 0.26
     end = reach if samples.upper is None else samples.upper
     axes.plot((samples.lower, end), (below, below), color=_SAMPLES, linewidth=1.6, zorder=3)

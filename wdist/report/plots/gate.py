@@ -5,9 +5,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from wdist.gates.gate import GateResult
-from wdist.report.numbers import at_most, lower_bound, nearest
+from wdist.report.numbers import at_least, at_most, nearest
 from wdist.report.plots.figure import INK, LIMIT, MAIN, tidy
-from wdist.report.sentences import ESTIMANDS, METRICS, marks
+from wdist.report.sentences import ESTIMANDS, METRICS, marks, units
 
 _COLOURS = {"pass": "#3d7d4f", "fail": "#b03a2e", "inconclusive": "#b8860b"}
 _BEYOND = 1.12
@@ -20,7 +20,7 @@ def draw_gate(result: GateResult) -> Figure:
     interval, limits = result.interval, list(marks(result))
     ends = [interval.lower, interval.upper or 0.0, interval.estimate or 0.0, *(value for _, value, _ in limits)]
     reach = _BEYOND * max(ends) or 1.0
-    figure = Figure(figsize=(7.6, 2.1 + 0.2 * len(limits)), layout="constrained")
+    figure = Figure(figsize=(7.6, 2.3 + 0.2 * len(limits)), layout="constrained")
     axes = figure.subplots()
     upper = reach if interval.upper is None else interval.upper
     axes.plot((interval.lower, upper), (0, 0), color=MAIN, linewidth=7, solid_capstyle="butt", zorder=3)
@@ -29,19 +29,20 @@ def draw_gate(result: GateResult) -> Figure:
         axes.plot(0.985 * reach, 0, ">", color=MAIN, markersize=9, zorder=3)
     else:
         axes.plot(interval.upper, 0, "|", color=MAIN, markersize=14, markeredgewidth=2, zorder=3)
-    shown = f"{lower_bound(interval.lower)} or more" if interval.upper is None else _between(interval.lower, interval.upper)
+    shown = f"{at_least(interval.lower)} or more" if interval.upper is None else _between(interval.lower, interval.upper)
     axes.annotate(shown, (interval.lower, 0), xytext=(0, -18), color=MAIN, fontsize=9, **_BESIDE)
     if interval.estimate is not None:
-        axes.plot(max(interval.estimate, 0.0), 0, "o", color="white", markeredgecolor=MAIN, markersize=6, zorder=4)
+        axes.plot(interval.estimate, 0, "o", color="white", markeredgecolor=MAIN, markersize=6, zorder=4)
         words = f"estimate {nearest(interval.estimate)}"
-        axes.annotate(words, (max(interval.estimate, 0.0), 0), xytext=(6, 9), fontsize=8.5, **_BESIDE)
+        axes.annotate(words, (interval.estimate, 0), xytext=(6, 9), fontsize=8.5, **_BESIDE)
     for number, (label, value, words) in enumerate(limits):
         axes.axvline(value, **LIMIT)
         axes.text(value, 1.02 + 0.16 * number, f"{label} {words}", ha="center", va="bottom", fontsize=9, color=INK)
-    axes.set_xlim(0, reach)
+    axes.set_xlim(_BEYOND * min(0.0, *ends), reach)
     axes.set_ylim(-1, 1)
     axes.set_yticks([])
-    axes.set_xlabel(f"{ESTIMANDS[result.on].replace('W1', '$W_1$')} ({METRICS[result.estimate.metric]})", loc="left")
+    measured = f"{METRICS[result.estimate.metric]}, {units(result.estimate.a, result.estimate.b)}"
+    axes.set_xlabel(f"{ESTIMANDS[result.on].replace('W1', '$W_1$')}\n({measured})", loc="left")
     tidy(axes, grid="x")
     answer = result.answer.value
     figure.suptitle(answer.upper(), x=0.02, ha="left", fontsize=12, fontweight="bold", color=_COLOURS[answer])
@@ -49,4 +50,4 @@ def draw_gate(result: GateResult) -> Figure:
 
 
 def _between(lower: float, upper: float) -> str:
-    return f"{lower_bound(lower)} to {at_most(upper)}"
+    return f"{at_least(lower)} to {at_most(upper)}"
