@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from wdist.comparison.entry import Entry
 from wdist.comparison.ranking import Comparison
+from wdist.report.documents.markdown import code, escaped, row
 from wdist.report.numbers import at_most, level, lower_bound, nearest
 from wdist.report.rankings import comparison_sentences, deciding, levels_of_order, levels_shown, place, proved_order
 
@@ -60,7 +61,7 @@ def markdown(comparison: Comparison) -> str:
         "W1 of the samples",
     )
     lines = [
-        f"### Wasserstein-1 from `{comparison.reference.address}`",
+        f"### Wasserstein-1 from {code(comparison.reference.address)}",
         "",
         f"**{escaped(proved_order(comparison))}.**",
         "",
@@ -110,15 +111,3 @@ def _cells(comparison: Comparison, entry: Entry) -> tuple[str, ...]:
 def _interval(lower: float, upper: float | None) -> str:
     below = lower_bound(lower)
     return f"at least {below}" if upper is None else f"{below} to {at_most(upper)}"
-
-
-def row(cells: tuple[str, ...]) -> str:
-    """A row of a table in Markdown."""
-    return "| " + " | ".join(cells) + " |"
-
-
-def escaped(text: str) -> str:
-    """Text with the signs of Markdown escaped."""
-    for sign in ("\\", "|", "*", "_", "<", "`"):
-        text = text.replace(sign, "\\" + sign)
-    return " ".join(text.split())

@@ -4,7 +4,7 @@ import csv
 import io
 
 from wdist.drifts.drift import Drift
-from wdist.report.documents.comparison import escaped, row
+from wdist.report.documents.markdown import code, escaped, row
 from wdist.report.numbers import at_most, lower_bound, nearest, p_value, percentage
 from wdist.report.sentences import drift_headline, drift_sentences
 
@@ -24,7 +24,7 @@ def drift_markdown(drift: Drift) -> str:
     """A heading, the answer, a table of the columns, the changed pairs and the sentences; ends with a line feed."""
     headers = ("column", "W1 / spread", "p", "W1", "W1 of the distributions", "share of the joint distance")
     lines = [
-        f"### Drift from `{drift.reference.address}` to `{drift.current.address}`",
+        f"### Drift from {code(drift.reference.address)} to {code(drift.current.address)}",
         "",
         f"**{escaped(drift_headline(drift))}.**",
         "",

@@ -5,8 +5,9 @@ from xml.etree import ElementTree
 from wdist.data.sources.source import SourceInfo
 from wdist.gates.gate import GateResult
 from wdist.gates.verdict import Verdict
+from wdist.report.documents.markdown import code, escaped, one_line
 from wdist.report.numbers import at_least, at_most, certificate, counted, duration, level, lower_bound, nearest
-from wdist.report.sentences import ESTIMANDS, METRICS, chosen_by_folds, marks
+from wdist.report.sentences import ESTIMANDS, METRICS, chosen_by_folds, marks, units
 
 _LEVELS = {"pass": "notice", "fail": "error", "inconclusive": "warning"}
 _DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
@@ -17,9 +18,9 @@ _PROPERTY = _DATA | str.maketrans({":": "%3A", ",": "%2C"})
 def gate_markdown(result: GateResult) -> str:
     """A heading, the reason, suggestions and a table, for the summary of a job; ends with a line feed."""
     verdict, estimate = result.verdict, result.estimate
-    lines = [f"### wdist gate: {result.answer.value}", "", _plain(verdict.reason), ""]
+    lines = [f"### wdist gate: {result.answer.value}", "", escaped(verdict.reason), ""]
     if verdict.what_would_decide is not None:
-        lines += [f"*{_plain(verdict.what_would_decide)}*", ""]
+        lines += [f"*{escaped(verdict.what_would_decide)}*", ""]
     lines += ["| | |", "|---|---|", f"| A, the reference | {_source(estimate.a)} |", f"| B | {_source(estimate.b)} |"]
     if result.looks:
         sure = f"at {level(result.confidence or 0.0)}, {counted(result.looks[-1].samples)} samples a side"
@@ -32,17 +33,17 @@ def gate_markdown(result: GateResult) -> str:
     for label, _, shown in marks(result):
         lines.append(f"| {label} | {shown} |")
     if result.recorded is not None:
-        lines.append(f"| baseline | {_code(result.recorded.document)}: {_code(result.recorded.source)} |")
+        lines.append(f"| baseline | {code(result.recorded.document, cell=True)}: {code(result.recorded.source, cell=True)} |")
     critic, environment = estimate.critic, estimate.environment
-    metric = METRICS[estimate.metric]
+    metric = f"{METRICS[estimate.metric]}, {units(estimate.a, estimate.b)}"
     if estimate.features is not None:
-        metric += f", between features {_code(estimate.features.spec)}"
+        metric += f", between features {code(estimate.features.spec, cell=True)}"
     lines += [
         f"| metric | {metric} |",
         f"| critic | {chosen_by_folds(critic) or critic.name}, K ≤ {certificate(critic.lipschitz_bound)}, {critic.steps} steps |",
-        f"| run | seed {estimate.seed}, {_plain(environment.device)}, wdist {environment.wdist}, {duration(estimate.seconds)} |",
+        f"| run | seed {estimate.seed}, {escaped(environment.device)}, wdist {environment.wdist}, {duration(estimate.seconds)} |",
     ]
-    lines += [f"\n> {_plain(warning)}" for warning in estimate.warnings]
+    lines += [f"\n> {escaped(warning)}" for warning in estimate.warnings]
     return "\n".join(lines) + "\n"
 
 
@@ -70,22 +71,7 @@ def _interval(result: GateResult, on: str) -> str:
 
 def _source(info: SourceInfo) -> str:
     amount = "endless draws" if info.count is None else f"{counted(info.count)} samples"
-    return f"{_code(info.address)}, {amount}"
-
-
-def _code(text: str) -> str:
-    """Code in a cell of a table, whatever it holds."""
-    return "`" + _plain(text).replace("`", "'") + "`"
-
-
-def _plain(text: str) -> str:
-    """One line without characters that would end a cell or are invisible."""
-    return _one_line(text).replace("|", "\\|").replace("<", "&lt;")
-
-
-def _one_line(text: str) -> str:
-    """One line without characters that XML does not allow."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    return f"{code(info.address, cell=True)}, {amount}"
 
 
 def _message(verdict: Verdict) -> str:
@@ -115,7 +101,7 @@ def github_outputs(result: GateResult) -> str:
         "lower": repr(interval.lower),
         "upper": "" if interval.upper is None else repr(interval.upper),
         "confidence": "" if result.confidence is None else repr(result.confidence),
-        "reason": _one_line(result.verdict.reason),
+        "reason": one_line(result.verdict.reason),
     }
     return "".join(f"{name}={value}\n" for name, value in values.items())
 
@@ -136,9 +122,9 @@ def junit(result: GateResult, *, accept_inconclusive: bool = False) -> str:
         verdict, sides = judged.verdict, f"{estimate.b.address} against {estimate.a.address}"
         name = f"{judged.rule.requirement}, {result.on}: {sides}"
         case = ElementTree.SubElement(
-            suite, "testcase", {"classname": "wdist.gates", "name": _one_line(name), "time": f"{estimate.seconds:.3f}"}
+            suite, "testcase", {"classname": "wdist.gates", "name": one_line(name), "time": f"{estimate.seconds:.3f}"}
         )
-        message, kind = _one_line(_message(verdict)), verdict.answer.value
+        message, kind = one_line(_message(verdict)), verdict.answer.value
         if kind != "pass":
             tag = "failure" if kind == "fail" else "skipped" if accept_inconclusive else "error"
             ElementTree.SubElement(case, tag, {"type": kind, "message": message})
