@@ -18,6 +18,7 @@ from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import random_stream
 from wdist.errors import OutputError, SourceError, UsageError
 from wdist.gan import training
+from wdist.gan.files import load_state
 from wdist.gan.game import Game
 from wdist.gan.images import load_images
 from wdist.gan.settings import CRITICS, GanSettings
@@ -41,6 +42,21 @@ def test_a_resumed_training_is_the_same_as_an_uninterrupted_one(critic, train, s
     assert [each.step for each in result.measured] == [1, 2, 3]
     weights = [(tmp_path / folder / "generator.safetensors").read_bytes() for folder in ("whole", "parts")]
     assert weights[0] == weights[1]
+
+
+def test_a_resumed_training_ends_where_the_first_one_was_to_end(train, small, tmp_path):
+    """Unless other steps are requested, which the state then holds."""
+
+    def interrupt(checkpoint):
+        if checkpoint.step == 3:
+            raise KeyboardInterrupt
+
+    train(tmp_path / "run", small(), steps=6, observer=interrupt)
+    assert train(tmp_path / "run", resume=True).steps == 6
+    with pytest.raises(UsageError, match="has already reached step 6; ask for more with steps=12"):
+        train(tmp_path / "run", resume=True)
+    assert train(tmp_path / "run", resume=True, steps=8, observer=interrupt).steps == 8
+    assert load_state(tmp_path / "run").goal == 8
 
 
 def test_ctrl_c_saves_what_a_resumption_needs(train, small, tmp_path):

@@ -34,8 +34,10 @@ class GanFlags:
     data: str | None = opt.flag(
         None, "ADDRESS", "Images in [0, 1] to learn from: torchvision:MNIST?split=train, images/, a.h5, ..."
     )
-    resume: bool = opt.flag(None, "", "Continue the training saved in DIR for more steps.", "--resume", default=False)
-    steps: int | None = opt.flag(_TRAINING, "N", "Steps of the generator in total. Default: 4000.", min=1)
+    resume: bool = opt.flag(None, "", "Continue the training saved in DIR.", "--resume", default=False)
+    steps: int | None = opt.flag(
+        _TRAINING, "N", "Steps of the generator in total. Default: 4000, or those of the resumed training.", min=1
+    )
     budget: str | None = opt.flag(_TRAINING, "TIME", "Training time, instead of --steps: 45s, 2m, 1h.")
     batch_size: int | None = opt.flag(_TRAINING, "N", "Images of each side in one step. Default: 64.")
     learning_rate: float | None = opt.flag(_TRAINING, "X", "Learning rate of the generator. Default: depends on the critic.")

@@ -39,6 +39,9 @@ class SavedState:
     digest: str
     """Digest of the images."""
     steps: int
+    """Steps taken."""
+    goal: int | None
+    """Step at which the training was to end; None if a time budget ended it, and in states of earlier versions."""
     tensors: dict[str, Tensor]
     measured: tuple[Measured, ...]
     """One measurement for each checkpoint so far."""
@@ -99,10 +102,10 @@ def export_generator(path: Path, generator: nn.Module, latent: int) -> None:
     atomic_write(path, file.getvalue())
 
 
-def save_state(folder: Path, game: Game, digest: str, measured: tuple[Measured, ...]) -> None:
-    """Writes everything that the next step depends on."""
+def save_state(folder: Path, game: Game, digest: str, measured: tuple[Measured, ...], *, goal: int | None) -> None:
+    """Writes everything that the next step depends on, and the step at which the training is to end."""
     done = [asdict(each) for each in measured]
-    training = {"settings": asdict(game.settings), "digest": digest, "steps": game.steps, "measured": done}
+    training = {"settings": asdict(game.settings), "digest": digest, "steps": game.steps, "goal": goal, "measured": done}
     atomic_write(folder / STATE, save(game.tensors(), metadata={"format": FORMAT, "training": json.dumps(training)}))
 
 
@@ -118,6 +121,7 @@ def load_state(folder: Path) -> SavedState:
             settings=GanSettings(**training["settings"]),
             digest=str(training["digest"]),
             steps=int(training["steps"]),
+            goal=None if training.get("goal") is None else int(training["goal"]),
             tensors=tensors,
             measured=tuple(Measured(**each) for each in training["measured"]),
         )

@@ -103,7 +103,7 @@ def train_gan(
     Arguments:
         folder: folder for all files.
         settings: settings of a new training; a resumed one keeps its own.
-        steps: steps of the generator, including those before a resumption.
+        steps: steps of the generator, including those before a resumption; by default those of the training that is resumed.
         budget: training time of this call, instead of ``steps``.
         resume: continues the training in ``folder``.
         changes: settings that the user requested when resuming; they must equal those of the training.
@@ -124,6 +124,8 @@ def train_gan(
         raise UsageError("a new training needs images; name them with --data ADDRESS")
     with files.claimed(folder, resume=resume) as saved:
         if saved is not None:
+            if steps is None and budget is None and saved.goal is not None:
+                limit = Budget(steps=saved.goal)
             _check_resumable(saved, folder, limit, changes or {})
             settings = saved.settings
         assert settings is not None
@@ -200,7 +202,7 @@ class _Training:
         with torch.no_grad():
             sheet = image_sheet(generator(self._latents(_SHOWN, _SHEET_SIDE)))
         path = files.save_checkpoint(self._folder, game.steps, generator, sheet)
-        files.save_state(self._folder, game, self._images.digest, self._measured)
+        files.save_state(self._folder, game, self._images.digest, self._measured, goal=self._clock.budget.steps)
         self._written.append(files.address(path, game.settings, self._images.event_shape))
         self._observer(self._progress(lower))
 
