@@ -107,3 +107,13 @@ def test_a_gate_judges_it_and_compares_it_with_an_earlier_one(tmp_path):
     path.write_text(document_text(gate(SAMPLES, SAMPLES + 1, maximum=9.0, on="samples"), command="gate"))
     with pytest.raises(SourceError, match="does not say how far the reference is from a distribution"):
         gate(SAMPLES, Atoms(), baseline=path, **options)
+
+
+def test_too_few_draws_for_it_are_told():
+    options = {"critic": "mean-difference", "baselines": "none"}
+    few, enough = (estimate(SAMPLES, Atoms(), draws=draws, **options) for draws in (299, 300))
+    assert few.semi_discrete is None
+    (sentence,) = (each for each in few.warnings if "too few to bound W1 from the samples of A" in each)
+    assert sentence.endswith("give at least 300")
+    assert enough.semi_discrete is not None
+    assert not any("too few to bound" in each for each in enough.warnings)

@@ -32,7 +32,15 @@ from wdist.estimation.population_upper import PopulationUpper
 from wdist.estimation.requested import RequestedCritic, mean_difference, requested_critics, without_training
 from wdist.estimation.result import CriticResult, Estimate, TransportBounds
 from wdist.estimation.run import Run
-from wdist.estimation.semi_discrete import GROUPS, SemiDiscrete, SemiDiscretePlan, semi_discrete_bounds, semi_discrete_plan
+from wdist.estimation.semi_discrete import (
+    GROUPS,
+    LEAST_DRAWS,
+    SemiDiscrete,
+    SemiDiscretePlan,
+    drawn_against_samples,
+    semi_discrete_bounds,
+    semi_discrete_plan,
+)
 from wdist.estimation.transport_bounds import (
     memory_warnings,
     most_provable,
@@ -98,7 +106,7 @@ def run_estimate(
         block = None if plan is None else _measure_blocks(pair, plan, errors, run)
         semi_discrete = None if drawn is None else _bound_to_distribution(pair, drawn, errors, run)
         floor = _noise_floor(pair, run) if command in _WITH_FLOOR else None
-        missing = (*slow, *_no_population_upper(bounds, errors, run), *_no_blocks(pair, plan, block, run))
+        missing = (*slow, *_no_population_upper(bounds, errors, run), *_no_blocks(pair, plan, block, run), *_few_draws(pair, run))
         found = replace(found, left_out=(*found.left_out, *missing))
         divergence = _bound_divergence(pair, found, bounds, errors, run)
         estimate = _as_estimate(pair, bounds, found, errors, run, truth=truth, command=command)
@@ -378,6 +386,15 @@ def _no_blocks(pair: Pair, plan: BlockPlan | None, block: Blocks | None, run: Ru
     if plan is None and run.options.blocks and not pair.identical:
         needed, fewest = 2 * LEAST_GROUPS * run.options.blocks, min(rows.count for rows in rows_for_blocks(pair))
         yield f"--blocks {run.options.blocks} needs at least {needed:,} samples of each side, not {fewest:,}; give smaller blocks"
+
+
+def _few_draws(pair: Pair, run: Run) -> Iterator[str]:
+    draws = run.options.draws
+    if run.options.couplings and drawn_against_samples(pair) and draws is not None and draws < LEAST_DRAWS:
+        yield (
+            f"--draws {draws} is too few to bound W1 from the samples of A to the distribution of B (the level reference); "
+            f"give at least {LEAST_DRAWS}"
+        )
 
 
 def _as_estimate(

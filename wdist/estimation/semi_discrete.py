@@ -82,6 +82,11 @@ class SemiDiscretePlan:
     """Predicted time."""
 
 
+def drawn_against_samples(pair: Pair) -> bool:
+    """Whether A is a set in memory and B is drawn without end."""
+    return pair.b.endless is not None and isinstance(pair.a.everything, ResidentRows) and pair.a.digest is not None
+
+
 def semi_discrete_plan(pair: Pair, *, seconds: float, draws: int | None = None) -> SemiDiscretePlan | None:
     """Plans the draws that time and memory allow; None if these are too few, or unless A is a set in memory and B is endless.
 
@@ -90,7 +95,7 @@ def semi_discrete_plan(pair: Pair, *, seconds: float, draws: int | None = None) 
         draws: most draws in total; None to choose by time.
     """
     source, a = pair.b.endless, pair.a.everything
-    if source is None or not isinstance(a, ResidentRows) or pair.a.digest is None:
+    if source is None or not drawn_against_samples(pair):
         return None
     dim = pair.a.info.dim
     most = max(_FEWEST, DRAWN_COORDINATES // (GROUPS * dim))
