@@ -134,9 +134,9 @@ def npy_bytes(values: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def image_bytes(values: np.ndarray) -> bytes:
+def image_bytes(values: np.ndarray, format: str = "png") -> bytes:
     file = io.BytesIO()
-    Image.fromarray(values).save(file, "png")
+    Image.fromarray(values).save(file, format)
     return file.getvalue()
 
 

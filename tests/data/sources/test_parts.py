@@ -101,6 +101,18 @@ def test_members_of_one_kind_are_chosen_by_the_key(tmp_path):
     assert open_source(f"{address}:seg.png?size=2").info.event_shape == (2, 2)
 
 
+def test_images_of_several_formats_are_one_kind_unless_they_share_names(tmp_path):
+    """Like a folder of them; a PNG and a JPEG of the same name are two versions of one sample."""
+    images = np.random.default_rng(0).integers(0, 256, (6, 4, 6), dtype=np.uint8)
+    formats = ("png", "bmp", "png", "ppm", "PNG", "bmp")
+    members = {f"{k}.{name}": image_bytes(images[k], name.lower()) for k, name in enumerate(formats)}
+    address = write_tar(tmp_path / "x.tar", members | {"0.txt": b"text"})
+    assert np.array_equal(open_source(address).read(slice(0, 6)).numpy(), images.reshape(6, 24))
+    assert open_source(f"{address}:bmp").info.count == 2
+    twice = write_tar(tmp_path / "y.tar", members | {"1.png": image_bytes(images[0])})
+    refused(twice, r"holds members of 3 kinds \(png: 4, bmp: 2, ppm: 1\); name one: .*y\.tar:png")
+
+
 def test_an_archive_without_samples_is_refused(tmp_path):
     refused(write_tar(tmp_path / "x.tar", {"a.txt": b"1", "b.json": b"{}"}), r"no images and no \.npy arrays, only txt, json")
     refused(write_tar(tmp_path / "y.tar", {}), r"no images and no \.npy arrays; give another archive")

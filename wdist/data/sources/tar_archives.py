@@ -1,5 +1,7 @@
 """Tar archives of samples, as WebDataset writes them: a member of a chosen kind is one sample, an image or a ``.npy`` array.
 
+Images of several formats are of one kind if no two have the same name.
+
 Members are read in place, at random, and nothing is unpacked, so their names are never paths.
 """
 
@@ -11,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal, overload
 
@@ -148,6 +151,7 @@ def usable(suffix: str) -> bool:
 
 
 def _chosen(found: dict[str, list[tuple[str, int, int]]], address: Address) -> tuple[str, Members]:
+    found = found if address.key is not None else _joined_images(found)
     kinds = {suffix: len(members) for suffix, members in found.items() if usable(suffix)}
     listed = shortened([f"{suffix[1:]}: {count}" for suffix, count in Counter(kinds).most_common()])
     if not kinds:
@@ -160,6 +164,20 @@ def _chosen(found: dict[str, list[tuple[str, int, int]]], address: Address) -> t
     if suffix not in kinds:
         raise SourceError(f"{address.location} has no images or arrays of the kind {address.key!r}; name another kind ({listed})")
     return f".{suffix.rpartition('.')[2]}", Members(address.path, found[suffix])
+
+
+def _joined_images(found: dict[str, list[tuple[str, int, int]]]) -> dict[str, list[tuple[str, int, int]]]:
+    """One kind for images of several formats, such as PNG and JPEG, in the order of the archive, unless some share their names.
+
+    Members of one name belong to one sample, as in WebDataset, so that they are alternatives.
+    """
+    kinds = [suffix for suffix in found if usable(suffix)]
+    if len(kinds) < 2 or not SUFFIXES.issuperset(kinds):
+        return found
+    members = sorted((member for suffix in kinds for member in found[suffix]), key=itemgetter(1))
+    if len({PurePosixPath(name).with_suffix("") for name, _, _ in members}) < len(members):
+        return found
+    return {suffix: each for suffix, each in found.items() if suffix not in kinds} | {kinds[0]: members}
 
 
 def _arrays(members: Members, address: Address, version: FileVersion) -> FiniteSource:
