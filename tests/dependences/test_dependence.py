@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import wdist
+from wdist.dependences.recombination import recombination
 from wdist.errors import SourceError, UsageError
 from wdist.report.documents.forms import model
 
@@ -178,6 +179,51 @@ def test_a_constant_column_is_refused(constant):
         with pytest.raises(SourceError, match="single value of c"):
             wdist.dependence(frame, progress=False, **given)
     assert wdist.dependence(frame, columns="x", critic="mean-difference", progress=False).with_ == ("y", "c")
+
+
+def rare(n, *places):
+    """A flag that only some rows have."""
+    return np.isin(np.arange(n), places)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rare_values_are_no_failed_export(seed):
+    """Of two flags that one row each has, the rows of a part may hold none."""
+    frame, made = pd.DataFrame({"x": rare(200, 5), "y": rare(200, 6)}), recombination(200, seed=seed)
+    given = {"columns": "x", "critic": "mean-difference", "seed": seed, "progress": False}
+    if np.isin([5, 6], made.joint).any() and (5 in made.x or 6 in made.y):
+        found = wdist.dependence(frame, **given)
+        assert found.population.lower == 0
+        assert found.population.upper > 2 * 0.005 * 0.995
+    else:
+        with pytest.raises(SourceError, match="nearly all rows of <frame table> hold the same values of these columns"):
+            wdist.dependence(frame, **given)
+
+
+def test_held_out_rows_with_a_single_value_are_named():
+    """A critic that finds nothing there says nothing about the column."""
+    frame = pd.DataFrame({"x": rare(200, 5), "y": np.random.default_rng(0).normal(size=200)})
+    warned = []
+    for seed in range(6):
+        found = wdist.dependence(frame, columns="x", critic="mean-difference", seed=seed, progress=False)
+        held_out = recombination(200, seed=seed).held_out
+        warned.append(any("hold a single value of x, so no critic can find" in warning for warning in found.warnings))
+        assert warned[-1] == (5 not in held_out)
+    assert set(warned) == {True, False}
+
+
+def test_recombined_rows_that_equal_others_raise_no_warning():
+    """A row whose category is that of its partner is recombined to itself."""
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": random.choice(["a", "b"], 300), "y": random.normal(size=300)})
+    assert wdist.dependence(frame, columns="x", critic="mean-difference", progress=False).warnings == ()
+
+
+def test_few_rows_are_called_rows():
+    random = np.random.default_rng(0)
+    values = random.normal(size=(60, 2))
+    (warning,) = wdist.dependence(values, columns="column 1", critic="mean-difference", progress=False).warnings
+    assert warning.startswith("only 10 rows and 10 recombined rows were held out")
 
 
 def test_what_is_no_table_is_refused():

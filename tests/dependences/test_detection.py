@@ -74,3 +74,9 @@ def test_many_rows_come_in_blocks():
     sizes = [len(block) for block in blocks_of(np.arange(20_000))]
     assert detection._SMALLEST_BLOCK - 1 <= min(sizes) <= max(sizes) <= min(sizes) + 1
     assert sum(size**2 for size in sizes) < 3 * detection._EVALUATIONS
+
+
+def test_a_constant_function_finds_exactly_nothing(few_orders):
+    """Not what rounding leaves of it, whose interval might exclude 0."""
+    found = detected(*normal(60, 0.5, 0), function=lambda x, y: np.full(len(x), 0.1))
+    assert (found.estimate, found.lower, found.upper, found.p_value) == (0, 0, 0, 1)

@@ -104,6 +104,7 @@ def open_pair(
     most_held: tuple[int | None, int | None] = (None, None),
     draws: int | None = None,
     in_memory: bool = True,
+    recombined: bool = False,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Pair:
     """Opens and prepares both sides, each an address, a tensor, an array or an open source, mapped to ``features`` if given.
@@ -111,7 +112,8 @@ def open_pair(
     Tables are encoded together for the ground ``metric`` (:mod:`wdist.data.tables.joint`), or as ``encoding`` says.
 
     At most ``most_held`` rows of each side are held out, as in :func:`~wdist.data.measure.make_measure`, and ``draws`` of an
-    endless one. With ``in_memory`` false, even small stored sets are streamed. ``progress`` receives the completed fraction of the
+    endless one. With ``in_memory`` false, even small stored sets are streamed. If B holds ``recombined`` rows of A, made so that
+    held-out samples are independent, equal samples raise no warning. ``progress`` receives the completed fraction of the
     passes over both sides.
     """
     passes = 2 if features is None else 4
@@ -157,7 +159,7 @@ def open_pair(
     if pair.identical:
         same = "A and B hold the same rows, so W1 between the two sample sets is exactly 0"
         return replace(pair, warnings=(*pair.warnings, same))
-    return replace(pair, warnings=(*pair.warnings, *_shared_samples(pair)))
+    return pair if recombined else replace(pair, warnings=(*pair.warnings, *_shared_samples(pair)))
 
 
 def _shared_samples(pair: Pair) -> tuple[str, ...]:

@@ -127,13 +127,19 @@ def run_dependence(
     read, warnings = _read(opened, (x, y), options)
     columns_x, columns_y = read.columns[: len(x)], read.columns[len(x) :]
     sides = [np.hstack([read.points[:, each.start : each.stop] for each in own]) for own in (columns_x, columns_y)]
-    for side, own in zip(sides, (columns_x, columns_y), strict=True):
-        if bool((side == side[0]).all()):
+    names = [", ".join(column.name for column in own) for own in (columns_x, columns_y)]
+    for side, name in zip(sides, names, strict=True):
+        if not _varies(side):
             raise SourceError(
-                f"{read.info.address} holds a single value of {', '.join(column.name for column in own)}, "
-                "and nothing depends on a constant; name columns that vary"
+                f"{read.info.address} holds a single value of {name}, and nothing depends on a constant; name columns that vary"
             )
     made = recombination(len(read.points), seed=options.seed)
+    for side, name in zip(sides, names, strict=True):
+        if not _varies(side[made.held_out]):
+            warnings += (
+                f"the {len(made.held_out):,} held-out rows hold a single value of {name}, so no critic can find in them what "
+                f"depends on it; give more rows",
+            )
     estimate = _estimated(read.info, sides, made, options, observer)
     observer.notify(Stage(what="upper bounds, and the test of independence"))
     uppers = [_by_distance(sides, made, options)]
@@ -228,7 +234,13 @@ def _estimated(
     info: SourceInfo, sides: Sequence[np.ndarray], made: Recombination, options: EstimateOptions, observer: Observer | None
 ) -> Estimate:
     """The estimate between rows and recombined rows, at the error of one bound."""
-    first, second = _source(info, sides, (made.joint, made.joint)), _source(info, sides, (made.x, made.y), recombined=True)
+    parts = ((made.joint, made.joint), (made.x, made.y))
+    if not all(_varies(_points(sides, rows)) for rows in parts):
+        raise SourceError(
+            f"nearly all rows of {info.address} hold the same values of these columns, so too few differ for a measure of "
+            f"dependence; give more rows, or name columns that vary more"
+        )
+    first, second = _source(info, sides, parts[0]), _source(info, sides, parts[1], recombined=True)
     of_one = replace(options, confidence=1 - _error(options), couplings=False, blocks=0, baselines=NONE, access=Access())
     return run_estimate(first, second, of_one, observer=observer, command="dependence")
 
@@ -242,11 +254,19 @@ def _source(
     info: SourceInfo, sides: Sequence[np.ndarray], rows: tuple[np.ndarray, np.ndarray], *, recombined: bool = False
 ) -> FiniteSource:
     """Points that combine the x of some rows with the y of others."""
-    points = np.hstack([side[own] for side, own in zip(sides, rows, strict=True)])
     address = f"{info.address}, recombined" if recombined else info.address
-    source = open_values(points, address=address)
+    source = open_values(_points(sides, rows), address=address)
     source.info = replace(source.info, units=info.units)
     return source
+
+
+def _points(sides: Sequence[np.ndarray], rows: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return np.hstack([side[own] for side, own in zip(sides, rows, strict=True)])
+
+
+def _varies(points: np.ndarray) -> bool:
+    """Whether the points, shape (n, d), are not all equal."""
+    return bool((points != points[0]).any())
 
 
 def _by_transport(
@@ -258,7 +278,7 @@ def _by_transport(
     """
     everything = np.random.default_rng([options.seed, 11]).permutation(len(sides[0]))
     joint, x, y = disjoint_pairs(made.held_out if info.fitted else everything)
-    if len(joint) < MINIMUM_ROWS:
+    if len(joint) < MINIMUM_ROWS or not all(_varies(_points(sides, rows)) for rows in ((joint, joint), (x, y))):
         return
     # The estimate divides its error between this bound and a lower bound, which takes no time.
     of_two = EstimateOptions(

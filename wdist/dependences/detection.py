@@ -85,11 +85,13 @@ def detect_dependence(
     estimate = math.fsum(len(table) * each for table, each in zip(tables, differences, strict=True)) / n
     of_pairs = math.fsum((len(table) / n) ** 2 * each for table, each in zip(tables, remainders, strict=True))
     error = math.sqrt(float(influence.var(ddof=1)) / n + of_pairs)
+    slack = 1e-12 * max(float(np.abs(table).max()) for table in tables)
+    if max(abs(estimate), error) <= slack:  # nothing but rounding
+        estimate = error = 0.0
     margin = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
     permuted = _permuted(tables, np.random.default_rng([seed, n, 7]))
     # Sums that differ only by the rounding of another order count as equal.
     trace = math.fsum(float(np.trace(table)) for table in tables) / n
-    slack = 1e-12 * max(float(np.abs(table).max()) for table in tables)
     reached = int((permuted >= trace - slack).sum())
     return DetectedDependence(
         estimate=estimate,

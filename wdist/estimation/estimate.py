@@ -87,7 +87,7 @@ def run_estimate(
     if options.divergence is not None and command not in ("estimate", "synthetic"):
         raise UsageError(f"--divergence belongs to wdist estimate, and wdist {command} bounds W1 only; leave it out")
     run = Run.start(options, observer)
-    with closing(_open(a, b, run)) as pair:
+    with closing(_open(a, b, run, recombined=command == "dependence")) as pair:
         run = replace(run, options=_settled(run.options, pair, command))
         requested = requested_critics(run.options, pair)
         untrained = without_training(requested, run.options, pair)
@@ -113,7 +113,7 @@ def run_estimate(
         return replace(estimate, block=block, noise_floor=floor, semi_discrete=semi_discrete, divergence=divergence)
 
 
-def _open(a: Any, b: Any, run: Run) -> Pair:
+def _open(a: Any, b: Any, run: Run, *, recombined: bool) -> Pair:
     features = "" if run.space is None else ", and computing features"
     run.agenda.begin(f"reading and checking the samples{features}", run.limit)
     options = run.options
@@ -126,6 +126,7 @@ def _open(a: Any, b: Any, run: Run) -> Pair:
         metric=run.metric,
         features=run.space,
         draws=options.draws,
+        recombined=recombined,
         progress=run.agenda.progress,
     )
     pair = _in_shared_units(pair)
@@ -422,7 +423,7 @@ def _as_estimate(
         preview=_preview(pair),
         warnings=(
             *pair.warnings,
-            *_few_held_out(main, errors),
+            *_few_held_out(main, errors, command),
             *_no_upper_bound(pair, bounds, run),
             *_unproved(pair, bounds),
             *memory_warnings(pair),
@@ -464,9 +465,10 @@ def _unproved(pair: Pair, bounds: TransportBounds) -> Iterator[str]:
         )
 
 
-def _few_held_out(main: CriticResult, errors: ErrorBudget) -> Iterator[str]:
-    counts = {"A": main.population.n_a, "B": main.population.n_b}
-    few = [f"{count} samples of {name}" for name, count in counts.items() if count < ENOUGH_HELD_OUT]
+def _few_held_out(main: CriticResult, errors: ErrorBudget, command: str) -> Iterator[str]:
+    sides = ("rows", "recombined rows") if command == "dependence" else ("samples of A", "samples of B")
+    counts = dict(zip(sides, (main.population.n_a, main.population.n_b), strict=True))
+    few = [f"{count} {side}" for side, count in counts.items() if count < ENOUGH_HELD_OUT]
     if errors.method == "welch" and few:
         yield (
             f"only {' and '.join(few)} were held out; the bound for the populations relies on the normal approximation of their "

@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from wdist.dependences.dependence import Dependence
-from wdist.report.numbers import at_least, at_most, counted, duration, level, nearest, p_value
+from wdist.report.numbers import at_least, at_most, counted, duration, level, p_value
 from wdist.report.sentences import DIGITS, METHODS, METRICS, dependence_headline, dependence_sentences
 from wdist.report.terminal.estimate import bracket, source_line
 from wdist.report.terminal.tables import ACCENT, facts_grid, heading
@@ -29,7 +29,7 @@ def _intervals(found: Dependence) -> RenderableType:
         samples = found.samples
         of_all = f"  between {counted(found.rows)} rows and {counted(samples.combinations)} combinations"
         rows.add_row("rows", bracket(samples.lower, samples.upper, exact=samples.exact).append(of_all, style="dim"))
-    stated = f"  at {level(population.confidence)}; held-out estimate {nearest(population.estimate, DIGITS)}"
+    stated = f"  at {level(population.confidence)}"
     rows.add_row("populations", bracket(population.lower, population.upper).append(stated, style="dim"))
     ends = f"{at_least(detected.lower, DIGITS)} to {at_most(detected.upper, DIGITS)}"
     note = f"  at {level(detected.confidence)}; by the critic, on {counted(detected.rows)} held-out rows"
