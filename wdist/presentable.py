@@ -61,5 +61,10 @@ class Tabular(Plottable):
         return _shown("frame", self)
 
 
+def run_of(result: Any) -> Any:
+    """The run that a result reports, with its warnings: the result itself, or the estimate that it judges or proves again."""
+    return result if hasattr(result, "warnings") else getattr(result, "estimate", result)
+
+
 def _shown(form: str, result: Presentable) -> Any:
     return getattr(import_module("wdist.report.presentation"), form)(result)

@@ -47,8 +47,5 @@ def command(
         from wdist.comparison.compare import run_comparison
 
         comparison = run_comparison(reference, ranked, options, names=named, witnesses=witnesses, shard=part, observer=observer)
-    notes = ["interrupted; everything shown is still proved"] if comparison.interrupted else []
-    outputs.deliver(comparison, warnings=comparison.warnings, notes=notes)
-    if comparison.interrupted:
-        return ExitStatus.INTERRUPTED
-    return ExitStatus.NOT_CERTIFIED if comparison.left_out else ExitStatus.DONE
+    status = ExitStatus.NOT_CERTIFIED if comparison.left_out else ExitStatus.DONE
+    return outputs.deliver(comparison, status=status, if_interrupted="everything shown is still proved")

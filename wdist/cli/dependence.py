@@ -6,7 +6,6 @@ import typer
 
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
-from wdist.errors import ExitStatus
 
 
 @opt.expanded
@@ -35,9 +34,7 @@ def command(
         from wdist.dependences.dependence import run_dependence
 
         found = run_dependence(table, x, y, options, observer=observer)
-    notes = ["interrupted; the test is complete, and the bounds shown are still proved"] if found.interrupted else []
-    outputs.deliver(found, warnings=found.warnings, notes=notes)
-    return ExitStatus.INTERRUPTED if found.interrupted else ExitStatus.DONE
+    return outputs.deliver(found, if_interrupted="the test is complete, and the bounds shown are still proved")
 
 
 def _names(words: str | None) -> list[str] | None:

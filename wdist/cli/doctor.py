@@ -66,8 +66,7 @@ def command(outputs: Annotated[Outputs, OutputOptions("doctor")]) -> int:
     outputs.check()
     checks = tuple(_checks())
     diagnosis = Diagnosis(ok=all(check.ok for check in checks if check.needed), checks=checks)
-    outputs.deliver(diagnosis)
-    return ExitStatus.DONE if diagnosis.ok else ExitStatus.BAD_INPUT
+    return outputs.deliver(diagnosis, status=ExitStatus.DONE if diagnosis.ok else ExitStatus.BAD_INPUT)
 
 
 def _checks() -> Iterator[MachineCheck]:

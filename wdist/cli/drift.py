@@ -6,7 +6,6 @@ import typer
 
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
-from wdist.errors import ExitStatus
 
 
 @opt.expanded
@@ -38,11 +37,8 @@ def command(
     outputs.check(sources=(reference, current), inputs=flags.inputs)
     with checkpoint.kept("drift", options, max=max), outputs.observer() as observer:
         from wdist.drifts.drift import run_drift
-        from wdist.gates.limits import read_maximum
+        from wdist.gates.limits import maximum_of
 
-        limit = None if max is None else read_maximum(max)
-        maximum = limit if limit is None or isinstance(limit, float) else max
-        found = run_drift(reference, current, options, maximum=maximum, observer=observer)
-    notes = ["interrupted; the tests are complete, and the bounds shown are still proved"] if found.interrupted else []
-    outputs.deliver(found, warnings=found.warnings, notes=notes)
-    return ExitStatus.INTERRUPTED if found.interrupted else found.exit_status
+        found = run_drift(reference, current, options, maximum=maximum_of(max), observer=observer)
+    kept = "the tests are complete, and the bounds shown are still proved"
+    return outputs.deliver(found, status=found.exit_status, if_interrupted=kept)

@@ -31,8 +31,5 @@ def command(
 
 def delivered(outputs: Outputs, result: Any) -> ExitStatus:
     """Delivers an estimate and returns the exit status of the command."""
-    notes = ["interrupted; the bounds shown are still proved"] if result.interrupted else []
-    outputs.deliver(result, warnings=result.warnings, notes=notes)
-    if result.interrupted:
-        return ExitStatus.INTERRUPTED
-    return ExitStatus.DONE if result.tolerance is None or result.closed else ExitStatus.NOT_CERTIFIED
+    status = ExitStatus.DONE if result.tolerance is None or result.closed else ExitStatus.NOT_CERTIFIED
+    return outputs.deliver(result, status=status, if_interrupted="the bounds shown are still proved")

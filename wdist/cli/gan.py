@@ -12,7 +12,7 @@ import typer
 
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
-from wdist.errors import ExitStatus, UsageError
+from wdist.errors import UsageError
 
 if TYPE_CHECKING:
     from wdist.gan.training import Checkpoint, GanResult
@@ -98,9 +98,7 @@ def train(
     from wdist.distributed.processes import processes
 
     train = partial(request.train, output, (lambda checkpoint: None) if outputs.quiet else _report)
-    result = processes().from_first("training", train)
-    outputs.deliver(result)
-    return ExitStatus.INTERRUPTED if result.interrupted else ExitStatus.DONE
+    return outputs.deliver(processes().from_first("training", train))
 
 
 def _report(checkpoint: Checkpoint) -> None:

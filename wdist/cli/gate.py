@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wdist.gates.sequential import UntilDecided
 
 _TIMED = "--budget limits the time, so another run gives different digits; with --steps they are reproducible"
+_TIMED_SEQUENTIAL = "--max-time limits the time, so another run may draw a different number of samples"
 _RULES = "Rules (--max-lower alone, or one or both of --max and --baseline)"
 
 
@@ -66,12 +67,11 @@ class RuleOptions:
 
     def limits(self) -> GateLimits:
         """The limits as an object of the library, which refuses contradictions."""
-        from wdist.gates.limits import GateLimits, read_maximum
+        from wdist.gates.limits import GateLimits, maximum_of
 
-        limit = None if self.max is None else read_maximum(self.max)
         on: Any = self.on or ("detected" if self.until_decided else "population")
         return GateLimits(
-            maximum=limit if limit is None or isinstance(limit, float) else self.max,
+            maximum=maximum_of(self.max),
             max_lower=self.max_lower,
             baseline=self.baseline,
             tolerance=None if self.tolerance is None else _share(self.tolerance),
@@ -154,14 +154,11 @@ def command(
             from wdist.gates.sequential import run_until_decided
 
             result = run_until_decided(a, b, options, limits, until, observer=observer)
-    estimate, notes = result.estimate, []
-    if result.timed:
-        sequential = "--max-time limits the time, so another run may draw a different number of samples"
-        notes.append(_TIMED if until is None else sequential)
-    if estimate.interrupted:
-        notes.append("interrupted; the bounds shown are still proved, and the verdict follows from them")
-    outputs.deliver(result, warnings=estimate.warnings, notes=notes, accept_inconclusive=rules.accept_inconclusive)
-    if estimate.interrupted:
-        return ExitStatus.INTERRUPTED
     accepted = rules.accept_inconclusive and result.answer.exit_status == ExitStatus.INCONCLUSIVE
-    return ExitStatus.DONE if accepted else result.answer.exit_status
+    return outputs.deliver(
+        result,
+        status=ExitStatus.DONE if accepted else result.answer.exit_status,
+        if_interrupted="the bounds shown are still proved, and the verdict follows from them",
+        notes=[_TIMED if until is None else _TIMED_SEQUENTIAL] if result.timed else [],
+        accept_inconclusive=rules.accept_inconclusive,
+    )

@@ -6,7 +6,6 @@ import typer
 
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
-from wdist.errors import ExitStatus
 
 
 @opt.expanded
@@ -29,5 +28,4 @@ def command(
     outputs.check(sources=(address,) if other is None else (address, other))
     from wdist.data.inspection import inspect_source
 
-    outputs.deliver(inspect_source(address, sources.access(), other=other))
-    return ExitStatus.DONE
+    return outputs.deliver(inspect_source(address, sources.access(), other=other))

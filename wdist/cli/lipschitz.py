@@ -61,6 +61,4 @@ def command(
     with outputs.observer() as observer:
         access = Access(trust=trust, download=download)
         found = run_lipschitz(model, options, at=flags.at, access=access, tell=lambda what: observer.notify(Stage(what=what)))
-    notes = ["interrupted; the search is incomplete, but all numbers hold"] if found.interrupted else []
-    outputs.deliver(found, warnings=found.warnings, notes=notes)
-    return found.exit_status
+    return outputs.deliver(found, status=found.exit_status, if_interrupted="the search is incomplete, but all numbers hold")

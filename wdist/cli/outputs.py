@@ -16,9 +16,10 @@ from typing import Annotated, Any
 from wdist.cli import options as opt
 from wdist.data.sources.address import check_named
 from wdist.distributed.job import JobEnded, is_first
-from wdist.errors import OutputError, UsageError, WdistError
+from wdist.errors import ExitStatus, OutputError, UsageError, WdistError
 from wdist.files import PLOT_SUFFIXES, PROOF_SUFFIX, atomic_write, check_writable, was_read, watch_for_reading
 from wdist.interruption import deferred_interrupts
+from wdist.presentable import run_of
 
 
 @dataclass(frozen=True)
@@ -242,15 +243,36 @@ class Outputs:
 
         return display_on(notes_console(), quiet=self.quiet)
 
-    def deliver(self, result: Any, *, warnings: Iterable[str] = (), notes: Iterable[str] = (), **given: Any) -> None:
-        """Prints a result, writes all files, then shows warnings and, unless quiet, notes.
+    def deliver(
+        self,
+        result: Any,
+        *,
+        status: ExitStatus = ExitStatus.DONE,
+        if_interrupted: str = "",
+        notes: Iterable[str] = (),
+        **given: Any,
+    ) -> ExitStatus:
+        """Prints a result, writes all files, then shows its warnings and, unless quiet, notes.
 
         If one delivery fails, the others still follow, and the first failure is raised at the end: OutputError for a file that
         could not be written, BrokenPipeError if the reader of stdout went away. A first Ctrl-C is ignored, a second one stops the
-        delivery. ``given`` holds further arguments of renderers. Of several processes, only the first delivers.
+        delivery. Of several processes, only the first delivers.
+
+        Arguments:
+            result: the result of the command.
+            status: exit status of the command, unless the user interrupted it.
+            if_interrupted: what holds although the run was interrupted, as a clause of a note; empty for no note.
+            notes: other notes.
+            given: further arguments of renderers.
+
+        Returns:
+            The exit status.
         """
+        run = run_of(result)
+        if getattr(run, "interrupted", False):
+            status, notes = ExitStatus.INTERRUPTED, [*notes, *([f"interrupted; {if_interrupted}"] if if_interrupted else [])]
         if not is_first():
-            return
+            return status
         from wdist.cli.console import note, warn
 
         known = {"command": self.command, **given}
@@ -269,12 +291,13 @@ class Outputs:
         except (KeyboardInterrupt, JobEnded):
             if done < len(deliveries):
                 raise
-        warn(warnings)
+        warn(getattr(run, "warnings", ()))
         for sentence in () if self.quiet else notes:
             note(sentence)
         if failures:
             warn(str(further) for further in failures[1:])
             raise failures[0]
+        return status
 
     def _print(self, result: Any, known: Mapping[str, Any]) -> None:
         made = _rendered(self.printed, result, known)

@@ -6,7 +6,6 @@ import typer
 
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
-from wdist.errors import ExitStatus
 
 
 @opt.expanded
@@ -61,6 +60,4 @@ def command(
     )
     with outputs.observer() as observer:
         found = run_robust(model, data, labels, options=options, observer=observer)
-    notes = ["interrupted; the attack is incomplete, but all numbers hold"] if found.interrupted else []
-    outputs.deliver(found, warnings=found.warnings, notes=notes)
-    return ExitStatus.INTERRUPTED if found.interrupted else found.exit_status
+    return outputs.deliver(found, status=found.exit_status, if_interrupted="the attack is incomplete, but all numbers hold")

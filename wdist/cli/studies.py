@@ -235,6 +235,4 @@ def _run(study: Study, request: BenchRequest | ReproduceRequest, checkpoint: opt
         note(f"the full form takes {took} on this machine; --quick takes a few minutes" if full else f"this takes {took}")
     with checkpoint.kept(f"{study.group} {study.name}", request, commit=commit()), outputs.observer() as observer:
         result = study.run(request.conditions(study, observer=observer))
-    interrupted = [f"interrupted; the {len(result.rows)} completed rows are kept"] if result.interrupted else []
-    outputs.deliver(result, notes=interrupted)
-    return ExitStatus.INTERRUPTED if result.interrupted else ExitStatus.DONE
+    return outputs.deliver(result, if_interrupted=f"the {len(result.rows)} completed rows are kept")

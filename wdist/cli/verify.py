@@ -40,5 +40,4 @@ def command(
         from wdist.estimation.verification import verify
 
         found = verify(proof, a, b, access=sources.access(), features=features, device=device, observer=observer)
-    outputs.deliver(found, warnings=found.estimate.warnings)
-    return ExitStatus.DONE if found.ok else ExitStatus.NOT_CERTIFIED
+    return outputs.deliver(found, status=ExitStatus.DONE if found.ok else ExitStatus.NOT_CERTIFIED)

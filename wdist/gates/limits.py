@@ -55,6 +55,12 @@ def read_maximum(words: str) -> float | AboveReference:
         ) from None
 
 
+def maximum_of(words: str | None) -> float | str | None:
+    """A maximum as :class:`GateLimits` takes it: a number or, if it is relative to the reference, the words themselves."""
+    limit = None if words is None else read_maximum(words)
+    return words if isinstance(limit, AboveReference) else limit
+
+
 @dataclass(frozen=True, kw_only=True)
 class GateLimits:
     """Limits that a gate compares W1 with, validated when made."""

@@ -116,8 +116,18 @@ class Limits:
     """A lower bound above this fails; None if the rule can only pass."""
 
 
+class _Rule:
+    """A rule whose answers are as sure as the interval that is judged."""
+
+    def confidence(self, interval: Interval) -> float | None:
+        return interval.confidence
+
+    def asymptotic(self, interval: Interval) -> bool:
+        return interval.asymptotic
+
+
 @dataclass(frozen=True, kw_only=True)
-class _Number:
+class _Number(_Rule):
     """A rule whose limit is a number."""
 
     asked: ClassVar[Asked]
@@ -127,12 +137,6 @@ class _Number:
 
     def __post_init__(self) -> None:
         check_distance(f"--{self.asked}", self.value)
-
-    def confidence(self, interval: Interval) -> float | None:
-        return interval.confidence
-
-    def asymptotic(self, interval: Interval) -> bool:
-        return interval.asymptotic
 
     @property
     def requirement(self) -> str:
@@ -170,7 +174,7 @@ class LowerMaximum(_Number):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Growth:
+class _Growth(_Rule):
     """A rule that compares with an earlier result."""
 
     asked: ClassVar[Asked] = "baseline"
@@ -276,15 +280,12 @@ class NoMoreDetected(_EstimatedGrowth):
             fails_above=math.nextafter(now.lower + least + margin, math.inf),
         )
 
-    def confidence(self, interval: Interval) -> float | None:
-        return interval.confidence
-
     def asymptotic(self, interval: Interval) -> bool:
         return True
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Paired:
+class _Paired(_Rule):
     """A rule on blocks, decided by one test of a difference, whose interval lies below 0 if the rule holds and above if not."""
 
     now: Interval
@@ -298,9 +299,6 @@ class _Paired:
             passes_within=math.nextafter(_upper(self.now) - high, -math.inf),
             fails_above=math.nextafter(self.now.lower - low, math.inf) if math.isfinite(low) else None,
         )
-
-    def confidence(self, interval: Interval) -> float | None:
-        return interval.confidence
 
     def asymptotic(self, interval: Interval) -> bool:
         return True
@@ -318,7 +316,7 @@ class ReferenceMaximum(_Paired):
 
     @property
     def known_before(self) -> str:
-        return f", and {self._is}"
+        return f", and that limit is estimated as {nearest(self.within)}"
 
     @property
     def requirement(self) -> str:
@@ -336,10 +334,6 @@ class ReferenceMaximum(_Paired):
     def value(self) -> float:
         """The estimate of the limit."""
         return self.within
-
-    @property
-    def _is(self) -> str:
-        return f"that limit is estimated as {nearest(self.within)}"
 
     def _apart(self, margin: float, side: str) -> str:
         # The interval of the mean alone may lie on the other side of the limit: only the difference decides.

@@ -96,15 +96,6 @@ def _was_improving(rule: Rule) -> bool:
 
 def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
     subject, sure = interval.subject, _at_confidence(rule.confidence(interval), asymptotic=rule.asymptotic(interval))
-    if answer is Answer.FAIL:
-        bound = at_least(interval.lower, above=rule.limits.fails_above)
-        claim = f"{subject} is at least {bound}{rule.when_failed}, {sure}."
-        return f"{claim}{_ABOUT_FAIL.get(interval.on, '')}"
-    if answer is Answer.PASS:
-        assert interval.upper is not None, "nothing passes without it"
-        claim = f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {sure}."
-        absolute = interval.on == "detected" or isinstance(rule, Maximum)  # a paired test is not about the upper bound
-        return f"{claim}{_ABOUT_PASS.get(interval.on, '') if absolute else ''}"
     if interval.contradictory:
         assert interval.upper is not None, "a contradiction has two bounds"
         return (
@@ -113,10 +104,15 @@ def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
         )
     if _is_above(rule.limits, interval):
         claim = f"{subject} is at least {at_least(interval.lower, above=rule.limits.fails_above)}{rule.when_failed}, {sure}."
+        if answer is Answer.FAIL:
+            return f"{claim}{_ABOUT_FAIL.get(interval.on, '')}"
         return f"{claim} But the critic of the baseline had not stopped improving when its training ended, so this does not fail."
     if _is_within(rule.limits, interval):
         assert interval.upper is not None, "it is within the limit"
         claim = f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {sure}."
+        if answer is Answer.PASS:
+            absolute = interval.on == "detected" or isinstance(rule, Maximum)  # a paired test is not about the upper bound
+            return f"{claim}{_ABOUT_PASS.get(interval.on, '') if absolute else ''}"
         return f"{claim} But the critic had not stopped improving when its training ended, so this does not pass."
     known = f"at least {at_least(interval.lower)}, {sure}"
     if rule.limits.passes_within is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from wdist.errors import UsageError
 from wdist.keywords import for_caller, in_python
+from wdist.presentable import run_of
 from wdist.report import rankings, sentences
 
 if TYPE_CHECKING:
@@ -50,8 +51,10 @@ class View:
     """The whole report: ``module:function`` in ``wdist.report``."""
     line: Callable[[Any], str]
     """The headline numbers."""
-    sentences: Callable[[Any], Iterable[str]]
-    """The conclusion."""
+    more: Callable[[Any], Iterable[str]] = lambda result: ()
+    """Sentences that follow the line in the conclusion."""
+    sentences: Callable[[Any], Iterable[str]] | None = None
+    """The conclusion; None if it begins with the line."""
     draw: str = ""
     """The figure, as ``module:function`` in ``wdist.report``."""
     command: str | Callable[[Any], str] = ""
@@ -71,7 +74,7 @@ VIEWS = {
     "Comparison": View(
         rendered="terminal.comparison:rendered_comparison",
         line=rankings.proved_order,
-        sentences=lambda comparison: (f"{rankings.proved_order(comparison)}.", *rankings.comparison_sentences(comparison)),
+        more=rankings.comparison_sentences,
         draw="plots.comparison:draw_comparison",
         command="compare",
         rows="documents.comparison:comma_separated",
@@ -86,14 +89,14 @@ VIEWS = {
     "Dependence": View(
         rendered="terminal.dependence:rendered_dependence",
         line=sentences.dependence_headline,
-        sentences=lambda found: (f"{sentences.dependence_headline(found)}.", *sentences.dependence_sentences(found)),
+        more=sentences.dependence_sentences,
         draw="plots.dependence:draw_dependence",
         command="dependence",
     ),
     "Drift": View(
         rendered="terminal.drift:rendered_drift",
         line=sentences.drift_headline,
-        sentences=lambda drift: (f"{sentences.drift_headline(drift)}.", *sentences.drift_sentences(drift)),
+        more=sentences.drift_sentences,
         draw="plots.drift:draw_drift",
         command="drift",
         rows="documents.drift:drift_csv",
@@ -101,34 +104,31 @@ VIEWS = {
     "Robustness": View(
         rendered="terminal.robust:rendered_robust",
         line=sentences.robust_headline,
-        sentences=lambda found: (f"{sentences.robust_headline(found)}.",),
         draw="plots.robust:draw_robust",
         command="robust",
     ),
     "LipschitzConstant": View(
         rendered="terminal.lipschitz:rendered_lipschitz",
         line=sentences.lipschitz_headline,
-        sentences=lambda found: (f"{sentences.lipschitz_headline(found)}.", *sentences.lipschitz_sentences(found)),
+        more=sentences.lipschitz_sentences,
         command="lipschitz",
     ),
     "Verification": View(
         rendered="terminal.facts:rendered_verification",
         line=sentences.verification_line,
-        sentences=lambda verification: (f"{sentences.verification_line(verification)}.",),
         draw="plots.estimate:draw_verified",
         command="verify",
     ),
     "StudyResult": View(
         rendered="terminal.study:rendered_study",
         line=sentences.study_headline,
-        sentences=lambda found: (f"{sentences.study_headline(found)}.", *sentences.study_sentences(found)),
+        more=sentences.study_sentences,
         draw="plots.study:draw_study",
         command=lambda found: found.study.group,
     ),
     "Transport": View(
         rendered="terminal.facts:rendered_transport",
         line=sentences.transport_line,
-        sentences=lambda found: (f"{sentences.transport_line(found)}.",),
     ),
 }
 """The view of each class of results, by its name."""
@@ -141,7 +141,9 @@ def line(result: Any) -> str:
 
 def summary(result: Any) -> str:
     """The conclusion of a result in sentences."""
-    return in_python("\n".join(_view(result).sentences(result)))
+    view = _view(result)
+    conclusion = (f"{view.line(result)}.", *view.more(result)) if view.sentences is None else view.sentences(result)
+    return in_python("\n".join(conclusion))
 
 
 def rendered(result: Any) -> Any:
@@ -249,8 +251,7 @@ def _function(path: str) -> Any:
 def _warnings(result: Any) -> Iterator[str]:
     from wdist.report.terminal.console import printable
 
-    holder = result if hasattr(result, "warnings") else getattr(result, "estimate", None)
-    yield from (f"warning: {printable(warning)}" for warning in getattr(holder, "warnings", ()))
+    yield from (f"warning: {printable(warning)}" for warning in getattr(run_of(result), "warnings", ()))
 
 
 def _picture(result: Any) -> str:

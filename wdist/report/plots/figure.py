@@ -159,12 +159,6 @@ def draw_map(plane: Axes, *xyz: Grid, levels: Any) -> QuadContourSet:
     return filled
 
 
-def panel_grid(panels: int, *, columns: int) -> tuple[int, int]:
-    """Rows and columns for a number of panels, at most ``columns`` in a row."""
-    columns = min(panels, columns)
-    return -(-panels // columns), columns
-
-
 _UNDATED: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 """No date, so that the same result gives the same file."""
 

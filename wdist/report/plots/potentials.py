@@ -22,7 +22,6 @@ from wdist.report.plots.figure import (
     critics_in_order,
     draw_map,
     draw_surface,
-    panel_grid,
 )
 
 _COLUMNS = 4
@@ -39,7 +38,7 @@ class Functions:
     def __init__(self, estimate: Estimate) -> None:
         self._estimate = estimate
         self._critics = critics_in_order(estimate)
-        self._panels = panel_grid(len(self._critics), columns=_COLUMNS)
+        self._panels = _grid(len(self._critics))
         rows, columns = self._panels
         self.size = (max(2.75 * columns, 5.5), 2.7 * rows + 0.7)
 
@@ -74,6 +73,12 @@ class Functions:
         first.text(right, rug - 0.07 * (top - bottom), "B ", color=SIDE_B, ha="right", va="center", fontsize=8.5, fontweight="bold")
 
 
+def _grid(panels: int) -> tuple[int, int]:
+    """Rows and columns for a number of panels."""
+    columns = min(panels, _COLUMNS)
+    return -(-panels // columns), columns
+
+
 class Surfaces:
     """Two panels for each critic: its potential as a surface, and as a map with the samples of both sides.
 
@@ -100,7 +105,7 @@ class Surfaces:
             self._columns, self._heights = n, [self._surface_height, map_height]
             self._maps = {i: (1, i) for i in range(n)}
         else:
-            rows, self._columns = panel_grid(n + 1, columns=_COLUMNS)
+            rows, self._columns = _grid(n + 1)
             self._heights = [self._surface_height] * (rows - 1) + [max(self._surface_height, map_height)]
             self._maps = {n - 1: divmod(n, self._columns)}
         self.size = (_PANEL * self._columns + (0.7 if n == 1 else 0.6), sum(self._heights) + 1.1)
