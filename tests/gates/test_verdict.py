@@ -302,13 +302,13 @@ def test_a_detected_value_is_never_called_a_bound_of_w1_from_above():
 
 def test_an_open_question_about_a_detected_value_says_how_many_samples_decide():
     """The margin of 1.96 standard errors must shrink to the distance from the limit, as n^(-1/2)."""
-    suggestions = judge(Maximum(value=1.098), detected(1.0)).suggestions
+    suggestions = judge(Maximum(value=1.098), detected(1.0, undivided=True)).suggestions
     assert suggestions[0] == (
         "The estimate, 1.000, is below 1.098: about 4.0 times as many samples (600 held out a side) should make it pass "
         "(an estimate, not a bound)."
     )
     assert "--folds 5" in suggestions[1]
-    above, *others = judge(Maximum(value=0.902), detected(1.0, folds=True)).suggestions
+    above, *others = judge(Maximum(value=0.902), detected(1.0)).suggestions
     assert "exceeds 0.9020: about 4.0 times as many samples" in above
     assert "should make it fail" in above
     assert not others
@@ -353,3 +353,10 @@ def test_a_paired_test_says_on_which_side_of_the_limit_the_mean_lies(difference,
     assert found.answer is answer
     assert words in found.reason
     assert "estimated as 9.548" in found.reason
+    if answer is INCONCLUSIVE:
+        assert found.reason.endswith(
+            "and the limit, itself uncertain, is estimated as 9.548. This leaves open whether it is at most 10 % above the "
+            "reference against itself."
+        )
+        advice = "times as many samples, with --blocks 4, should make it pass (an estimate, not a bound)."
+        assert found.suggestions[0].endswith(advice), "more samples also make larger blocks, whose distances are others"

@@ -163,6 +163,7 @@ def test_folds_are_advised_where_few_samples_were_held_out_and_the_option_is_all
     assert not advised(a=replace(stored, count=None)), "both sides are drawn without end"
     assert not advised(detected=None), "both sides are the same samples"
     assert not advised(folds=5)
+    assert not advised(a=replace(stored, scaling="std")), "folds are refused if units are fitted to one part"
 
 
 def test_bounds_for_the_populations_that_exclude_each_other_are_called_so(estimate_of, critic_of):

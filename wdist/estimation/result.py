@@ -403,6 +403,13 @@ class Estimate(Plottable):
         return (self.critic, *self.baselines)
 
     @property
+    def undivided(self) -> bool:
+        """Whether a single part of the samples was held out, though folds are possible for samples of this kind."""
+        stored = self.a.count is not None or self.b.count is not None
+        repeated = any(critic.repeats for critic in self.critics)
+        return self.folds is None and stored and not self.a.fitted and not repeated and self.divergence is None
+
+    @property
     def detailed(self) -> bool:
         """Whether the critics need a detailed table: they are compared, repeated, or one has no constraint."""
         return self.comparison or any(each.repeats or not each.bound_by_construction for each in self.critics)

@@ -266,7 +266,7 @@ def _detected(found: Estimate) -> Interval:
         estimate=detected.estimate,
         errors=(detected.error_a, detected.error_b),
         counts=(detected.n_a, detected.n_b),
-        folds=found.folds is not None,
+        undivided=found.undivided,
         asymptotic=is_asymptotic(detected.method, None),
         rise=found.critic.rise,
         converged=found.converged,
@@ -279,8 +279,7 @@ def _between_blocks(found: Estimate) -> Interval:
         raise UsageError(
             "--on block needs independent samples, at least 20 of each side and enough for --blocks; give more, or use --on samples"
         )
-    counts = (2 * block.size * block.count,) * 2
-    return _two_sided(block, on="block", counts=counts, size=block.size, asymptotic=block.method == "student")
+    return _two_sided(block, on="block", size=block.size, asymptotic=block.method == "student")
 
 
 def _to_distribution(found: Estimate) -> Interval:

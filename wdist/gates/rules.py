@@ -52,8 +52,8 @@ class Interval:
     """Standard errors of the means of both sides; only for ``detected``."""
     counts: tuple[int, int] | None = None
     """Samples of both sides that the bounds rest on, for ``detected``."""
-    folds: bool = False
-    """Whether the samples were held out in turn."""
+    undivided: bool = False
+    """Whether one part of the samples was held out, though they could be held out in turn."""
     anytime: bool = False
     """Whether the bounds are those of a confidence sequence, for the running average over many critics."""
     size: int | None = None
@@ -316,7 +316,7 @@ class ReferenceMaximum(_Paired):
 
     @property
     def known_before(self) -> str:
-        return f", and that limit is estimated as {nearest(self.within)}"
+        return f", and the limit, itself uncertain, is estimated as {nearest(self.within)}"
 
     @property
     def requirement(self) -> str:

@@ -174,9 +174,11 @@ def _more_samples(why: str, interval: Interval, ratio: float, answer: Answer) ->
         return f"{why}, but so narrowly that a {answer} would take over {_MOST_TIMES} times as many samples."
     shown = f"{times:.1f}" if times < 10 else f"{times:.0f}"
     counts = ""
-    if interval.counts is not None:
+    if interval.size is not None:  # larger blocks would be nearer to each other, and the limit with them
+        counts = f", with --blocks {interval.size},"
+    elif interval.counts is not None:
         needed = float(f"{times * max(interval.counts):.2g}")
-        counts = f" ({needed:,.0f} {'' if interval.anytime or interval.on == 'block' else 'held out '}a side)"
+        counts = f" ({needed:,.0f} {'' if interval.anytime else 'held out '}a side)"
     return f"{why}: about {shown} times as many samples{counts} should make it {answer} (an estimate, not a bound)."
 
 
@@ -193,7 +195,7 @@ def _what_would_detect(rule: Rule, interval: Interval) -> Iterator[str]:
         why, answer = f"The estimate, {nearest(estimate)}, is below {nearest(limit)}", Answer.PASS
         missing = max(0.0, interval.upper - (limit if limits.passes_within is None else limits.passes_within))
     yield _more_samples(why, interval, 1 + missing / abs(estimate - limit) if estimate != limit else math.inf, answer)
-    if interval.on == "detected" and not (interval.folds or interval.anytime):
+    if interval.undivided:
         yield "With --folds 5 all samples count, instead of the sixth that is held out."
 
 

@@ -335,9 +335,7 @@ def _advice(estimate: Estimate) -> Iterator[Text]:
     """Advice to cross-fit, if that is possible and usually raises the lower bound for the populations."""
     population = estimate.population
     few = min(population.n_a, population.n_b) <= _FEW_HELD_OUT and population.method == "welch"
-    stored = estimate.a.count is not None or estimate.b.count is not None
-    refused = estimate.divergence is not None or any(critic.repeats for critic in estimate.critics)
-    if few and stored and not refused and estimate.folds is None and estimate.detected is not None:
+    if few and estimate.undivided and estimate.detected is not None:
         advice = "With --folds 5 the lower bound for the populations would rest on every sample."
         yield Text(advice, style="dim")
 
