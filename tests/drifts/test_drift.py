@@ -136,6 +136,13 @@ def test_a_limit_is_judged_as_by_a_gate(maximum, status, march, tmp_path, capsys
     assert document["found"]
 
 
+def test_an_open_limit_says_what_would_decide(march, tmp_path):
+    found = wdist.drift(march, write_table(tmp_path / "april.csv", 2, amount=0.6), maximum=0.7, **CHEAP)
+    assert found.verdict.answer.value == "inconclusive"
+    for words in (str(found), found.summary()):
+        assert "To pass, the upper bound must fall by" in " ".join(words.split())
+
+
 def test_a_limit_that_is_none_is_refused(march, capsys):
     assert main(["drift", march, march, "--max", "much"]) == 2
     assert "--max 'much' is not a limit" in capsys.readouterr().err

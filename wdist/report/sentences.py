@@ -119,7 +119,9 @@ def _changes(drift: Drift) -> str:
 
 
 def drift_sentences(drift: Drift) -> Iterator[str]:
-    """The joint distance, and how to read the tables."""
+    """What would decide an open verdict, the joint distance, and how to read the tables."""
+    if drift.verdict is not None:
+        yield from drift.verdict.suggestions
     apart = units(drift.reference, drift.current)
     yield f"Jointly: {intervals(drift.estimate)} ({p_value(drift.joint_p_value)}), {apart}."
     count = len(drift.columns)
