@@ -43,8 +43,8 @@ def suite(monkeypatch):
                 title="rows",
                 of=Row,
                 columns=(
-                    Column(header="name", cell=lambda row: row.name, kind="text"),
-                    Column(header="value", cell=lambda row: row.value),
+                    Column("name", "name", "text"),
+                    Column("value", "value"),
                 ),
             ),
         ),
@@ -87,24 +87,9 @@ def test_with_json_the_document_stands_alone_on_stdout(wdist, suite):
 
 
 def test_both_forms_have_their_own_seeds_and_budget_unless_told_otherwise(wdist, suite, tmp_path):
-    wdist("bench", "nothing")
-    wdist("bench", "nothing", "--quick")
-    wdist(
-        "bench",
-        "nothing",
-        "--seeds",
-        2,
-        "--seed",
-        7,
-        "--budget",
-        "9s",
-        "--only",
-        "row-0, row-2",
-        "--only",
-        "row-1",
-        "--device",
-        "cpu",
-    )
+    own = ("--seeds", 2, "--seed", 7, "--budget", "9s", "--only", "row-0, row-2", "--only", "row-1", "--device", "cpu")
+    for words in ((), ("--quick",), own):
+        wdist("bench", "nothing", *words)
     full, quick, told = suite
     assert (full.seeds, full.budget, full.quick) == ((0, 1, 2), "2m", False)
     assert (quick.seeds, quick.budget, quick.quick) == ((0,), "5s", True)
@@ -142,7 +127,3 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(wdist, suite, arguments, w
     assert answer.status == 2
     assert words in answer.error
     assert answer.out == ""
-
-
-def test_the_help_shows_an_example(wdist):
-    assert "Example: wdist bench " in wdist("bench", "--help").out

@@ -127,7 +127,3 @@ def test_a_disk_that_is_full_for_one_file_does_not_lose_the_others(wdist, files,
     assert "disk is full" in answer.error
     assert "a < b" in answer.out
     assert (tmp_path / "r.png").exists()
-
-
-def test_the_help_shows_an_example(wdist):
-    assert "Example: wdist compare " in wdist("compare", "--help").out

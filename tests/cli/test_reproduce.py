@@ -54,7 +54,3 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(wdist, arguments, words):
     assert answer.status == 2
     assert words in answer.error
     assert answer.out == ""
-
-
-def test_the_help_shows_an_example(wdist):
-    assert "Example: wdist reproduce " in wdist("reproduce", "--help").out

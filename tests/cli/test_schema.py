@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 
 def test_the_schema_is_printed(wdist):
     answer = wdist("schema")
@@ -18,14 +20,12 @@ def test_every_headline_number_is_explained(wdist):
             assert fact.get("description"), (part, name)
 
 
-def test_the_document_of_verify_has_a_schema_too(wdist):
-    assert "findings" in json.loads(wdist("schema", "verify").out)["required"]
-    assert wdist("schema", "synthetic").out == wdist("schema").out
-
-
-def test_suites_and_reproductions_have_theirs(wdist):
-    assert {"tables", "findings", "machine", "commit"} <= set(json.loads(wdist("schema", "bench").out)["required"])
-    assert "comparisons" in json.loads(wdist("schema", "reproduce").out)["required"]
+@pytest.mark.parametrize(
+    ("command", "key"), [("synthetic", "truth"), ("verify", "findings"), ("bench", "tables"), ("reproduce", "comparisons")]
+)
+def test_other_commands_have_their_own(wdist, command, key):
+    assert key in json.loads(wdist("schema", command).out)["required"]
+    assert (wdist("schema", command).out == wdist("schema").out) == (command == "synthetic")
 
 
 def test_a_command_without_a_schema_is_named(wdist):

@@ -35,7 +35,7 @@ def test_the_nearest_comes_first_and_order_is_claimed(found):
     assert isinstance(found, Comparison)
     assert [entry.name for entry in found.ranking] == ["near", "middle", "far"]
     assert found.groups == (("near",), ("middle",), ("far",))
-    assert found.samples_groups == found.groups
+    assert found.orders.samples.groups == found.groups
     assert found.left_out == ()
     assert not found.interrupted
 
@@ -112,7 +112,7 @@ def test_the_reference_itself_and_one_source_twice_are_not_separable(sets):
     itself, first, second = found.ranking
     assert (itself.samples.lower, itself.samples.upper, itself.samples.exact) == (0, 0, True)
     assert (first.samples, first.population) == (second.samples, second.population)
-    assert found.population_order == ()
+    assert found.orders.population.claims == ()
     assert all(separation.times is None for separation in found.separations)
 
 

@@ -134,7 +134,9 @@ def test_the_level_that_claims_the_most_decides_and_the_stronger_one_of_two():
 
 
 def test_claims_divide_a_ranking():
-    claims = made_comparison(made_entry("a", (0, 1, 2)), made_entry("b", (3, 4, 5)), made_entry("c", (3, 4, 5))).population_order
+    claims = made_comparison(
+        made_entry("a", (0, 1, 2)), made_entry("b", (3, 4, 5)), made_entry("c", (3, 4, 5))
+    ).orders.population.claims
     assert undivided(["a", "b", "c"], claims) == (("a",), ("b", "c"))
 
 

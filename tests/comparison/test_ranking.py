@@ -17,12 +17,12 @@ def test_order_is_claimed_where_intervals_are_disjoint_and_nowhere_else():
     near, far = made_entry("near", (0.1, 0.2, 1.0)), made_entry("far", (1.1, 1.2, 2.0))
     touching, open_ended = made_entry("touching", (1.0, 1.15, 1.5)), made_entry("open", (0.0, 0.01, None))
     found = made_comparison(near, far, touching, open_ended)
-    assert found.population_order == (OrderClaim(nearer="near", farther="far"),)
+    assert found.orders.population.claims == (OrderClaim(nearer="near", farther="far"),)
 
 
 def test_without_an_upper_bound_a_source_may_be_farther_than_another_but_not_nearer():
     found = made_comparison(made_entry("bounded", (0.1, 0.2, 1.0)), made_entry("open", (1.5, 1.6, None)))
-    assert claims(found.population_order) == {("bounded", "open")}
+    assert claims(found.orders.population.claims) == {("bounded", "open")}
 
 
 def test_places_are_those_that_the_claims_leave():
@@ -32,15 +32,15 @@ def test_places_are_those_that_the_claims_leave():
     assert [entry.name for entry in found.ranking] == ["a", "b", "c", "d"]
     assert [found.places(entry) for entry in found.ranking] == [(1, 2), (1, 3), (2, 3), (4, 4)]
     assert found.groups == (("a", "b", "c"), ("d",))
-    assert ("a", "c") in claims(found.population_order)
+    assert ("a", "c") in claims(found.orders.population.claims)
 
 
 def test_certain_orders_of_samples_are_separate_from_claimed_orders_of_distributions():
     first, second = made_entry("first", (0, 0.1, 2), (1.2, 1.3)), made_entry("second", (0, 0.2, 2), (1.0, 1.1), counts=(500, 90))
     found = made_comparison(first, second)
-    assert found.population_order == ()
-    assert claims(found.samples_order) == {("second", "first")}
-    assert found.samples_groups == (("second",), ("first",))
+    assert found.orders.population.claims == ()
+    assert claims(found.orders.samples.claims) == {("second", "first")}
+    assert found.orders.samples.groups == (("second",), ("first",))
     assert found.groups == (("first", "second"),)
     assert not found.equal_counts
 
@@ -52,7 +52,7 @@ def test_claims_are_true_whenever_the_intervals_are(ends):
     truths = {f"s{i}": sorted(three)[1] for i, three in enumerate(ends)}
     entries = [made_entry(name, (sorted(three)[0], three[0], sorted(three)[2])) for name, three in zip(truths, ends, strict=True)]
     found = made_comparison(*entries)
-    for claim in found.population_order:
+    for claim in found.orders.population.claims:
         assert truths[claim.nearer] < truths[claim.farther]
     for entry in found.ranking:
         first, last = found.places(entry)
@@ -61,7 +61,7 @@ def test_claims_are_true_whenever_the_intervals_are(ends):
         assert first <= nearer + 1
         assert not_farther <= last
     assert [name for group in found.groups for name in group] == [entry.name for entry in found.ranking]
-    claimed = claims(found.population_order)
+    claimed = claims(found.orders.population.claims)
     for i, group in enumerate(found.groups):
         assert all((near, far) in claimed for near in group for later in found.groups[i + 1 :] for far in later)
 

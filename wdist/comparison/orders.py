@@ -86,7 +86,7 @@ class Orders:
     """The orders at all levels, the strongest first; each is wrong with probability at most 1 - confidence on its own."""
 
     samples: Order
-    """Order of the sample sets, which may differ in size: certain."""
+    """Order of the sample sets, sorted by their lower bounds: certain, but a set's size alone already affects its distance."""
     population: Order
     """Order of the distributions by W1: proved, from disjoint intervals."""
     reference: Order

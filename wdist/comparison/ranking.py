@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from wdist.comparison.entry import Entry
-from wdist.comparison.orders import OrderClaim, Orders, block_order, detected_order, interval_order, reference_order
+from wdist.comparison.orders import Orders, block_order, detected_order, interval_order, reference_order
 from wdist.comparison.pool import Found, best_found, value_found
 from wdist.data.features.space import Features
 from wdist.data.sources.source import SourceInfo
@@ -159,16 +159,6 @@ class Comparison(Tabular):
         )
 
     @property
-    def population_order(self) -> tuple[OrderClaim, ...]:
-        """Claims about the distributions, at the joint confidence."""
-        return self.orders.population.claims
-
-    @property
-    def samples_order(self) -> tuple[OrderClaim, ...]:
-        """Claims about the sample sets, which are certain; a set's size alone already affects its distance."""
-        return self.orders.samples.claims
-
-    @property
     def equal_counts(self) -> bool:
         """Whether all sources were judged by equally many samples."""
         return len({entry.samples.n_b for entry in self.ranking}) <= 1
@@ -184,15 +174,10 @@ class Comparison(Tabular):
         """Groups of sources by claims about the distributions: every source of a group is nearer than every source of the next."""
         return self.orders.population.groups
 
-    @property
-    def samples_groups(self) -> tuple[tuple[str, ...], ...]:
-        """The same for the sample sets, in the order of their lower bounds."""
-        return self.orders.samples.groups
-
     @cached_property
     def separations(self) -> tuple[Separation, ...]:
         """Approximate number of samples that would separate each pair of neighbours without a claim about their distributions."""
-        claimed = {(claim.nearer, claim.farther) for claim in self.population_order}
+        claimed = {(claim.nearer, claim.farther) for claim in self.orders.population.claims}
         return tuple(
             self._separation(near, far)
             for near, far in zip(self.ranking, self.ranking[1:], strict=False)

@@ -204,12 +204,12 @@ def _about_samples(comparison: Comparison) -> str:
     if len(comparison.ranking) == 1:
         entry = comparison.ranking[0]
         return f"The sample sets themselves hold {counted(entry.samples.n_a)} and {counted(entry.samples.n_b)} samples."
-    if not comparison.samples_order:
+    certain = comparison.orders.samples
+    if not certain.claims:
         sentence = "No order of the sample sets themselves is certain"
     else:
-        groups = comparison.samples_groups
-        shown = order(groups) if len(groups) > 1 else ""
-        inside = _order_within_groups(groups, comparison.samples_order)
+        shown = order(certain.groups) if len(certain.groups) > 1 else ""
+        inside = _order_within_groups(certain.groups, certain.claims)
         sentence = f"Certain order of the sample sets themselves: {' and '.join(part for part in (shown, inside) if part)}"
     if comparison.equal_counts:
         return sentence + "."

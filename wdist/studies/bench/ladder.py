@@ -153,11 +153,11 @@ def rows_of(
     if ladder.tests_only:
         return
     if ladder.twins:
-        separate = sum(bool(comparison.population_order) for comparison in found)
+        separate = sum(bool(comparison.orders.population.claims) for comparison in found)
         yield TwinRow(ladder=ladder.name, samples=n, runs=len(found), not_separable=len(found) - separate)
         return
     known, rankings = set(combinations(names, 2)), [comparison.ranking for comparison in found]
-    claims = [{(claim.nearer, claim.farther) for claim in comparison.population_order} for comparison in found]
+    claims = [{(claim.nearer, claim.farther) for claim in comparison.orders.population.claims} for comparison in found]
     yield LadderRow(
         ladder=ladder.name,
         samples=n,
