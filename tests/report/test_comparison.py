@@ -18,7 +18,7 @@ from wdist.report.terminal.comparison import interval_bar
 
 COLUMNS = (
     "name kind address first_place last_place population_estimate population_lower population_upper confidence held_out_reference "
-    "held_out_source samples_lower samples_upper samples_exact n_reference n_source critic lipschitz_bound steps seconds found"
+    "held_out_source samples_lower samples_upper samples_exact n_reference n_source critic lipschitz_bound steps seconds detected"
 )
 """Columns of the comma-separated values, in their order: what scripts rely on."""
 FOUR = (
@@ -143,7 +143,7 @@ def test_files_say_so_too():
     document = json.loads(document_text(rising(), command="compare"))
     (withheld,) = document["orders"]["detected"]["withheld"]
     assert (withheld["nearer"], document["orders"]["detected"]["claims"]) == ("late.h5", [])
-    assert [(each["found"], each["found_by"]) for each in document["ranking"]] == [(1.0, ["late.h5"]), (2.0, ["early.h5"])]
+    assert [(each["detected_by_judges"], each["judges"]) for each in document["ranking"]] == [(1.0, ["late.h5"]), (2.0, ["early.h5"])]
 
 
 def test_what_is_missing_is_named():

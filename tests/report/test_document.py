@@ -139,7 +139,7 @@ KEYS = {
         "": "schema_version command reference ranking noise_floor orders separations slope confidence "
         "results bounds metric features seed left_out interrupted shard seconds environment warnings",
         "reference": SOURCE,
-        "ranking": f"{ENTRY} first_place last_place found found_by",
+        "ranking": f"{ENTRY} first_place last_place detected_by_judges judges",
         "ranking.source": SOURCE,
         "ranking.critic": CRITIC,
         "ranking.population": POPULATION,

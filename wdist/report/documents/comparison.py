@@ -47,7 +47,7 @@ def _record(comparison: Comparison, entry: Entry) -> dict[str, str | float | Non
         "lipschitz_bound": critic.lipschitz_bound,
         "steps": critic.steps,
         "seconds": entry.estimate.seconds,
-        "found": comparison.detected(entry),
+        "detected": comparison.detected(entry),
     }
 
 

@@ -39,7 +39,7 @@ def _of_rule(name: str) -> Callable[[Any], Any]:
 def _ranked(comparison: Comparison, entry: Entry) -> dict[str, Any]:
     first, last = comparison.places(entry)
     judges = [found.critic for found in comparison.found.get(entry.name, ())]
-    return {"first_place": first, "last_place": last, "found": comparison.detected(entry), "found_by": judges}
+    return {"first_place": first, "last_place": last, "detected_by_judges": comparison.detected(entry), "judges": judges}
 
 
 def _of_verdict(drift: Drift, name: str) -> Any:
@@ -182,16 +182,16 @@ FORMS = Forms(
     Form(
         "RankedDocument",
         "wdist.comparison.entry:Entry",
-        "first_place last_place found found_by",
+        "first_place last_place detected_by_judges judges",
         title="A source with its possible places in the ranking.",
         base="EntryDocument",
         special={
             "first_place": Key("int", "The best place that the claims allow, from 1 on."),
             "last_place": Key("int", "The worst place that the claims allow; equal to `first_place` if the place is decided."),
-            "found": Key(
+            "detected_by_judges": Key(
                 "Number", "What the critics that judge the source find on fresh samples; the ranking is sorted by it. Not a bound."
             ),
-            "found_by": Key("list[str]", "For each fold, the source whose critic judges it: the one that finds most elsewhere."),
+            "judges": Key("list[str]", "For each fold, the source whose critic judges it: the one that finds most elsewhere."),
         },
     ),
     Form("ClaimDocument", f"{_ORDERS}:OrderClaim"),
