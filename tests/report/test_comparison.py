@@ -143,7 +143,8 @@ def test_files_say_so_too():
     document = json.loads(document_text(rising(), command="compare"))
     (withheld,) = document["orders"]["detected"]["withheld"]
     assert (withheld["nearer"], document["orders"]["detected"]["claims"]) == ("late.h5", [])
-    assert [(each["detected_by_judges"], each["judges"]) for each in document["ranking"]] == [(1.0, ["late.h5"]), (2.0, ["early.h5"])]
+    judged = [(each["detected_by_judges"], each["judges"]) for each in document["ranking"]]
+    assert judged == [(1.0, ["late.h5"]), (2.0, ["early.h5"])]
 
 
 def test_what_is_missing_is_named():
