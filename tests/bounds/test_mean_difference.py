@@ -10,9 +10,8 @@ from wdist.bounds.mean_difference import mean_contrast, mean_difference, permuta
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
-def test_one_difference_agrees_with_scipy(scale):
-    random = np.random.default_rng(0)
-    a, b = random.normal(0.4, 2, 40), random.normal(0, 0.3, 25)
+def test_one_difference_agrees_with_scipy_for_values_like_normal_ones(scale):
+    a, b = (stats.norm.ppf((np.arange(n) + 0.5) / n, *normal) for n, normal in ((40, (0.4, 2)), (25, (0, 0.3))))
     found = mean_difference([(a * scale, b * scale)])
     reference = stats.ttest_ind(a, b, equal_var=False, alternative="greater")
     assert found.estimate / scale == pytest.approx(a.mean() - b.mean(), rel=1e-12)
@@ -20,6 +19,47 @@ def test_one_difference_agrees_with_scipy(scale):
     assert found.error_b / scale == pytest.approx(stats.sem(b), rel=1e-12)
     assert found.freedom == pytest.approx(reference.df, rel=1e-12)
     assert found.p_value == pytest.approx(reference.pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+@pytest.mark.parametrize("alpha", [0.001, 0.05, 0.3])
+def test_few_and_skewed_values_widen_the_bounds_as_stated(alpha, scale):
+    random = np.random.default_rng(1)
+    a, b = random.exponential(size=40), random.standard_t(3, 25) ** 2
+    found = mean_difference([(a * scale, b * scale)])
+    variances = [np.var(side, ddof=1) / len(side) for side in (a, b)]
+    freedoms = [min(len(side) - 1, 2 * len(side) / (stats.kurtosis(side, fisher=False) - 1)) for side in (a, b)]
+    freedom = sum(variances) ** 2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
+    error = sum(variances) ** 0.5
+    skewness = (stats.kstat(a, 3) / len(a) ** 2 - stats.kstat(b, 3) / len(b) ** 2) / error**3
+    assert found.freedom == pytest.approx(freedom, rel=1e-9)
+    assert found.skewness == pytest.approx(skewness, rel=1e-9)
+    assert skewness < 0
+    t = stats.t.ppf(1 - alpha, freedom)
+    lower, upper = a.mean() - b.mean() - (t - skewness * (2 * t**2 + 1) / 6) * error, a.mean() - b.mean() + t * error
+    assert found.lower(alpha) / scale == pytest.approx(lower, rel=1e-9)
+    assert found.upper(alpha) / scale == pytest.approx(upper, rel=1e-9)
+
+
+@pytest.mark.parametrize("shift", [0.3, 1.0, 3.0])
+def test_the_p_value_is_the_error_at_which_the_lower_bound_reaches_0(shift):
+    b = np.random.default_rng(2).exponential(size=30)
+    found = mean_difference([(np.full(20, b.mean() + shift) + 0.1 * np.arange(20), b)])
+    assert found.lower(found.p_value) == pytest.approx(0.0, abs=1e-9)
+    assert found.lower(2 * found.p_value) > 0 > found.lower(found.p_value / 2)
+
+
+def test_values_that_are_equal_count_as_if_a_far_one_might_occur():
+    """Once in n values, as far as the two means or two values seen are apart, with two degrees of freedom; once over all folds."""
+    found = mean_difference([(np.ones(50), np.zeros(40))])
+    assert (found.error_a, found.error_b) == pytest.approx((1 / 50, 1 / 40))
+    varied = np.arange(40.0)
+    found = mean_difference([(np.full(50, 9.5), varied)])
+    assert found.error_a == pytest.approx((39 + 10) / 50)
+    assert found.error_b == pytest.approx(stats.sem(varied))
+    over_folds = mean_difference([(np.ones(10), np.zeros(8))] * 5)
+    assert over_folds.error_a**2 == pytest.approx(shared_training(5) / 50**2)
+    assert over_folds.freedom == pytest.approx(mean_difference([(np.ones(50), np.zeros(40))]).freedom)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
@@ -30,10 +70,10 @@ def test_infinite_values_bound_nothing():
     assert not found.lower(0.05) <= 0
 
 
-def test_without_variance_a_difference_is_certain():
-    assert mean_difference([(np.ones(5), np.zeros(4))]).p_value == 0.0
+def test_equal_values_of_both_sides_prove_no_difference():
     assert mean_difference([(np.ones(5), np.ones(4))]).p_value == 1.0
-    assert mean_difference([(np.ones(5), np.zeros(4))]).lower(0.025) == 1.0
+    assert mean_difference([(np.ones(5), np.ones(4))]).lower(0.025) == 0.0
+    assert 1e-2 < mean_difference([(np.ones(5), np.zeros(4))]).p_value < 0.05
 
 
 def test_folds_are_averaged_and_share_their_training():

@@ -79,7 +79,8 @@ def test_without_folds_or_with_other_samples_of_the_reference_a_source_has_its_o
 
 def test_sources_judged_by_one_critic_are_compared_without_the_reference():
     random = np.random.default_rng(1)
-    near, middle, reference = random.normal(size=(4, 30)), random.normal(size=(4, 29)) - 0.3, random.normal(size=(4, 30))
+    near, middle = (np.tile(stats.norm.ppf((np.arange(n) + 0.5) / n), (4, 1)) for n in (30, 29))
+    middle, reference = middle - 0.4, random.normal(size=(4, 30))
     far = entry("far", [(9 + each, np.zeros(30) - 9) for each in reference], {"near": list(near), "middle": list(middle)})
     useless = [entry(name, [(np.zeros(30), np.zeros(n))] * 4) for name, n in (("near", 30), ("middle", 29))]
     tested = made_comparison(*useless, far).orders.detected.test_of("near", "middle")

@@ -26,6 +26,14 @@ def test_there_is_no_mean_of_some_groups_where_time_ends_before_the_others():
     assert blocks(x, y, 5, 4) is not None
 
 
+def test_blocks_that_are_equally_far_apart_say_nothing_about_values_that_were_not_drawn():
+    x, y = np.ones((41, 2)), np.zeros((41, 2))
+    for side, rows in enumerate((x, y)):  # no block holds the only sample that differs
+        rows[np.random.default_rng([0, side, 41, 7]).permutation(41)[-1]] = 5.0
+    assert blocks(x, y, 5, 4) is None
+    assert blocks(x, y, 5, 4, diameter=8.0).upper > 1.5
+
+
 def allowed(runs, alpha):
     """Wrong bounds that a true share of alpha exceeds in one of a thousand such tests."""
     return int(stats.binom.ppf(0.999, runs, alpha))

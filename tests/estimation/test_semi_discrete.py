@@ -117,3 +117,17 @@ def test_too_few_draws_for_it_are_told():
     assert sentence.endswith("give at least 300")
     assert enough.semi_discrete is not None
     assert not any("too few to bound" in each for each in enough.warnings)
+
+
+def test_draws_that_do_not_vary_say_nothing_about_those_that_were_not_drawn():
+    class Rare(Atoms):
+        """One point, and in one of a million draws another, far away."""
+
+        def draw(self, n, generator):
+            far = torch.rand(n, 1, generator=generator) < 1e-6
+            return torch.where(far, 1e6, torch.ones(3))
+
+    pair = opened(b=Rare())
+    plan = SemiDiscretePlan(source=pair.b.endless, size=50, seconds=0.0)
+    assert semi_discrete_bounds(pair, L2, plan, confidence=0.95, diameter=None, seed=0) is None
+    assert semi_discrete_bounds(pair, L2, plan, confidence=0.95, diameter=2e6, seed=0).upper > 1.0

@@ -1,7 +1,8 @@
 r"""Confidence bounds for means, and lower confidence bounds for the difference of two means, by the name of the method.
 
 All are one-sided: for independent a_1..a_n and b_1..b_m, a lower bound exceeds E a - E b with probability at most alpha. Welch's
-and Student's t are asymptotic; the others hold for every sample size, for values in intervals of known length.
+and Student's t are asymptotic, and wider for few rare or far values (:mod:`wdist.bounds.mean_difference`); the others hold for
+every sample size, for values in intervals of known length.
 """
 
 import math

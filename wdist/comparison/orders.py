@@ -179,7 +179,7 @@ def _tested(
         OrderClaim(
             nearer=(one if apart.estimate < 0 else other).name,
             farther=(other if apart.estimate < 0 else one).name,
-            p_value=2 * replace(apart, estimate=abs(apart.estimate)).p_value if apart.estimate else 1.0,
+            p_value=apart.two_sided_p_value if apart.estimate else 1.0,
         )
         for one, other in combinations(entries, 2)
         if (apart := difference(one, other)) is not None
@@ -199,13 +199,14 @@ def _detected_difference(one: str, other: str, found: Mapping[str, tuple[Found, 
     pairs = list(zip(found.get(one, ()), found.get(other, ()), strict=False))
     if not pairs or len(found[one]) != len(found[other]) or any(len(first.a) != len(second.a) for first, second in pairs):
         return None
-    values, trained = [], []
+    values, trained, differ = [], [], False
     varied = {name: len({each.critic for each in found[name]}) > 1 for name in (one, other)}  # choosing is training, too
     for first, second in pairs:
         critics = {first.critic, second.critic}
+        differ = differ or len(critics) == 2
         values.append((first.a - second.a, first.b, second.b))
         trained.append((len(critics) == 2, *(name in critics or varied[name] for name in (one, other))))
-    apart = mean_contrast(values, (1, -1, 1), trained=trained)
+    apart = mean_contrast(values, (int(differ), -1, 1), trained=trained)  # one critic gives the reference the same values twice
     apart = replace(apart, error_b=apart.error_b * _moved_together(pairs))
     rounding = max(first.rounding + second.rounding for first, second in pairs)
     return replace(apart, estimate=math.copysign(max(0.0, abs(apart.estimate) - rounding), apart.estimate))

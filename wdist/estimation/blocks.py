@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 from wdist.bounds.confidence import student_upper
-from wdist.bounds.mean_difference import normal_quantile
+from wdist.bounds.mean_difference import all_equal, normal_quantile
 from wdist.checkpoints.checkpoint import now
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows
@@ -167,7 +167,7 @@ def block_distances(
     deadline: float = math.inf,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Blocks | None:
-    """Measures W1 between and within blocks of both sides; None if a transport problem was not solved exactly, or not in time.
+    """Measures W1 between and within blocks of both sides.
 
     Arguments:
         confidence: of the interval, and of the lower bound for the populations.
@@ -177,6 +177,10 @@ def block_distances(
         deadline: clock time of the run by which all groups must be done. Otherwise there is no result: the number of groups must
             not depend on how long they take, because that depends on their values.
         progress: called with the fraction done so far.
+
+    Returns:
+        None if a transport problem was not solved exactly, or not in time; or if no diameter is known and all groups are equally
+        far apart, which says nothing about values that were not drawn.
     """
     a, b = (_in_random_order(rows, which, seed) for which, rows in enumerate(rows_for_blocks(pair)))
 
@@ -193,6 +197,8 @@ def block_distances(
     if any(each is None for each in groups):
         return None
     values = np.array(groups)
+    if diameter is None and all_equal(values[:, 0], float(values.max())):
+        return None
     return summary(values * pair.standardisation.spread, plan.size, confidence=confidence, diameter=diameter, seed=seed)
 
 
@@ -283,7 +289,7 @@ def deviation_interval(values: np.ndarray, alpha: float) -> tuple[float, float]:
     n, z = len(values), normal_quantile(1 - alpha / 2)
     deviation = float(values.std(ddof=1))
     if deviation == 0 or n <= z:
-        return 0.0, math.inf if deviation else 0.0
+        return 0.0, math.inf
     x = (values - values.mean()) / deviation
     kurtosis = n * float(((x - np.median(x)) ** 4).sum()) / (n - 1) ** 2
     c = n / (n - z)

@@ -298,7 +298,9 @@ def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget,
             progress=run.agenda.progress,
         )
 
-    return replace(bounds, population_upper=run.interruption.attempt(bounded))
+    found = run.interruption.attempt(bounded)
+    unvaried = found is not None and math.isinf(found.value)
+    return replace(bounds, population_upper=None if unvaried else found, unvaried=unvaried)
 
 
 def _expected_between_blocks(pair: Pair, run: Run) -> float:
@@ -371,7 +373,12 @@ def _bound_divergence(pair: Pair, found: FoundCritics, bounds: TransportBounds, 
 
 
 def _no_population_upper(bounds: TransportBounds, errors: ErrorBudget, run: Run) -> Iterator[str]:
-    if errors.upper_bound and bounds.population_upper is None and run.limit is not None and not run.interruption.requested:
+    if bounds.unvaried:
+        yield (
+            "all parts of the samples are equally far apart, which says nothing about values that were not drawn, so there is no "
+            "upper bound for the populations; state the range of stored values in the addresses, such as ?stored=0:1"
+        )
+    elif errors.upper_bound and bounds.population_upper is None and run.limit is not None and not run.interruption.requested:
         yield (
             f"transport between independent blocks took longer than the {run.most_population_seconds:,.3g} s planned for it, so "
             "there is no upper bound for the populations; give a longer --budget"
@@ -379,10 +386,11 @@ def _no_population_upper(bounds: TransportBounds, errors: ErrorBudget, run: Run)
 
 
 def _no_blocks(pair: Pair, plan: BlockPlan | None, block: Blocks | None, run: Run) -> Iterator[str]:
-    if plan is not None and block is None and run.limit is not None and not run.interruption.requested:
+    if plan is not None and block is None and not run.interruption.requested:
+        late = "" if run.limit is None else "transport between them took longer than planned (give a longer --budget), or "
         yield (
-            f"transport between blocks of {plan.size} samples took longer than planned, so their distance is left out; "
-            "give a longer --budget"
+            f"the distance between blocks of {plan.size} samples is left out: {late}all blocks are equally far apart, which says "
+            "nothing about values that were not drawn"
         )
     if plan is None and run.options.blocks and not pair.identical:
         needed, fewest = 2 * LEAST_GROUPS * run.options.blocks, min(rows.count for rows in rows_for_blocks(pair))

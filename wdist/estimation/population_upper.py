@@ -13,13 +13,15 @@ about its mean as the mean of the dual variables u and v does,
 
 .. math:: W_1(P_n, Q_m) + t_{1 - \alpha} \sqrt{\operatorname{var} u / n + \operatorname{var} v / m}.
 
-Dual variables that overfit few samples vary too little, so the variance used is at least that of the linear function along the
-difference of the means. If such a coupling is too costly, k blocks give a confidence bound for a mean: Student's t (asymptotic),
-or betting if the diameter of the support is known. The spread of the mean hardly depends on k, but the bias shrinks as the blocks
+where few rare or far values widen the margin as in :mod:`wdist.bounds.mean_difference`. Dual variables that overfit few samples
+vary too little, so the margin is at least that of the linear function along the difference of the means. If such a coupling is too
+costly, k blocks give a confidence bound for a mean: Student's t (asymptotic, widened likewise), or betting if the diameter of the
+support is known. The spread of the mean hardly depends on k, but the bias shrinks as the blocks
 grow, so few large blocks are best. If the diameter is known, McDiarmid's inequality also bounds the mean from a single block of
 all samples, and the smaller of the two bounds holds at the sum of their errors.
 
-The number of blocks depends on counts alone, never on values.
+The number of blocks depends on counts alone, never on values. Costs or dual variables that are all equal say nothing about the
+samples that were not drawn, which may lie anywhere if nothing is known about the support: then the bound is infinite.
 
 References:
     Villani (2009), Optimal transport: old and new, theorem 4.8 (convexity).
@@ -39,6 +41,7 @@ from torch import Tensor
 
 from wdist.bounds.betting import lower_mean
 from wdist.bounds.confidence import bounded_differences, student_upper
+from wdist.bounds.mean_difference import all_equal, mean_contrast
 from wdist.checkpoints.checkpoint import now
 from wdist.critics.mean_difference import steepest_direction
 from wdist.data.rows import Rows, StreamedRows, gather
@@ -71,7 +74,7 @@ class PopulationUpper:
     """An upper confidence bound for W1 between the two populations, and the couplings that prove it."""
 
     value: float
-    """The bound, in the units of ``prepare``."""
+    """The bound, in the units of ``prepare``; infinite if nothing is known about the support and nothing varies."""
     bound: str
     """One of :data:`BOUNDS`."""
     tried: int
@@ -120,13 +123,16 @@ def upper_from_duals(
         alpha: probability that the bound may be wrong.
         metric: between samples.
         slack: relative margin for rounding.
-    """
-    from scipy.special import stdtrit  # imported late: the import takes a quarter of a second
 
+    Returns:
+        The bound; infinite if none of these functions varies.
+    """
     along = steepest_direction(x.mean(0) - y.mean(0), metric)
-    functions = (potentials, (x @ along, y @ along))
-    variance = max(float(u.var() / len(u) + v.var() / len(v)) for u, v in functions)
-    return (cost + float(stdtrit(min(len(x), len(y)) - 1, 1 - alpha)) * math.sqrt(variance)) * (1 + slack)
+    functions = [(u.cpu().numpy(), v.cpu().numpy()) for u, v in (potentials, (x @ along, y @ along))]
+    if all(all_equal(side, cost) for sides in functions for side in sides):
+        return math.inf
+    means = [mean_contrast([sides], (1, 1)) for sides in functions]
+    return (cost + max(mean.upper(alpha) - mean.estimate for mean in means)) * (1 + slack)
 
 
 def upper_from_costs(costs: np.ndarray, bound: str, alpha: float, support: Support, *, slack: float = _ROUNDED) -> float:
@@ -138,9 +144,12 @@ def upper_from_costs(costs: np.ndarray, bound: str, alpha: float, support: Suppo
         alpha: probability that the bound may be wrong.
         support: of the samples, in the units of the costs.
         slack: relative margin for rounding.
+
+    Returns:
+        The bound; infinite for Student's t of costs that are all equal.
     """
     if bound == STUDENT:
-        return student_upper(costs, alpha)
+        return math.inf if all_equal(costs, float(costs.max())) else student_upper(costs, alpha)
     assert support.diameter is not None, "the bound needs a diameter"
     diameter = support.diameter * (1 + slack)
     if bound == MCDIARMID:
@@ -193,7 +202,8 @@ def population_upper_bound(
         progress: called with the fraction of the blocks done so far.
 
     Returns:
-        The bound; None if :func:`population_upper_planned` is false, or if the deadline passed before all blocks were coupled.
+        The bound, infinite if nothing is known about the support and the costs or dual variables are all equal; None if
+        :func:`population_upper_planned` is false, or if the deadline passed before all blocks were coupled.
     """
     n, m, dim = a.count, b.count, a.span(0, 1, None).shape[1]
     if not population_upper_planned(n, m, dim, effort=effort, bounded=diameter is not None):

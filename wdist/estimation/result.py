@@ -140,7 +140,7 @@ class Detected:
     error_b: float
     """Standard error of the mean of B."""
     freedom: float
-    """Welch's degrees of freedom."""
+    """Welch's degrees of freedom, fewer if few values carry the variance."""
 
     @property
     def standard_error(self) -> float:
@@ -155,9 +155,12 @@ class Detected:
         error = self.standard_error
         if self.method not in ("welch", CROSS_FITTED) or not error:
             return self.lower, self.upper
-        reach = (self.estimate - self.lower) / error
-        nearer = (reach - float(stdtrit(self.freedom, 1 - 2 * stdtr(self.freedom, -reach)))) * error
-        return self.lower + nearer, self.upper - nearer
+
+        def one_sided(reach: float) -> float:
+            """The quantile of t at twice the error; a reach that skewness widens gives more than that, which is valid as well."""
+            return min(reach, -float(stdtrit(self.freedom, min(0.5, 2 * stdtr(self.freedom, -reach / error)))) * error)
+
+        return self.estimate - one_sided(self.estimate - self.lower), self.estimate + one_sided(self.upper - self.estimate)
 
     @property
     def significant(self) -> bool:
@@ -295,6 +298,8 @@ class TransportBounds:
     lower: float = 0.0
     """Lower bound from optimal dual variables, or from the critic that extends them; 0 if they are not known."""
     population_upper: PopulationUpper | None = None
+    unvaried: bool = False
+    """Whether no upper bound for the populations is stated because no cost or dual variable varies."""
 
     @property
     def kept(self) -> bool:

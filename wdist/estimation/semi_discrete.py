@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wdist.bounds.mean_difference import all_equal
 from wdist.data.measure import DRAWN_COORDINATES
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows, gather
@@ -121,7 +122,7 @@ def semi_discrete_bounds(
     seed: int,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> SemiDiscrete | None:
-    """Bounds W1 from the samples of A to the distribution of B; None if transport fails, for example on values that are too large.
+    """Bounds W1 from the samples of A to the distribution of B.
 
     Arguments:
         confidence: of both bounds together.
@@ -129,6 +130,10 @@ def semi_discrete_bounds(
             number of draws; None for Student's t, which is asymptotic.
         seed: of the draws.
         progress: called with the fraction done so far.
+
+    Returns:
+        None if transport fails, for example on values that are too large; or if no diameter is known and all draws are equally far
+        from the samples, which says nothing about values that were not drawn.
     """
     stream, spread = random_stream(seed, 1, _PURPOSE), pair.standardisation.spread
     x = pair.standardisation.on_cpu(gather(pair.a.everything))
@@ -151,6 +156,8 @@ def semi_discrete_bounds(
         progress((group + 1) / GROUPS)
     u = torch.stack(potentials).mean(0)
     duals = float(u.mean()) + _c_transform(x, u, torch.cat(unseen), metric)
+    if diameter is None and any(all_equal(values, max(costs)) for values in (np.array(costs), duals.numpy())):
+        return None
     return bounds_of(
         np.array(costs) * spread,
         duals.numpy() * spread,

@@ -333,7 +333,7 @@ class _ProvedBounds:
             value = self._upper_from_duals(float(found[0]), alpha)
         else:
             value = upper_from_costs(found, upper.bound, alpha, support, slack=_HALF_ROUNDED)
-        if value is None:
+        if value is None or math.isinf(value):
             return None
         return PopulationUpper(value=product_above(value, spread), bound=upper.bound, tried=upper.tried, plans=self._proof.blocks)
 

@@ -239,6 +239,11 @@ def interval_of(found: Estimate, on: On) -> Interval:
         facts["no_upper"] = (
             "the same samples on both sides say nothing about two distributions: give independent ones, or --on samples"
         )
+    elif on == "population" and found.transport is not None and found.transport.unvaried:
+        facts["no_upper"] = (
+            "equal distances say nothing about values that were not drawn: state their range, such as ?stored=0:1, or give "
+            "--on samples"
+        )
     if on == "samples":
         return Interval(lower=max(found.samples.lower, 0.0), upper=found.samples.upper, **facts)
     bound = found.population
@@ -277,7 +282,8 @@ def _between_blocks(found: Estimate) -> Interval:
     block = found.block
     if block is None:
         raise UsageError(
-            "--on block needs independent samples, at least 20 of each side and enough for --blocks; give more, or use --on samples"
+            "--on block needs independent samples, at least 20 of each side and enough for --blocks, and distances that vary; give "
+            "more samples, or use --on samples"
         )
     return _two_sided(block, on="block", size=block.size, asymptotic=block.method == "student")
 
@@ -286,7 +292,8 @@ def _to_distribution(found: Estimate) -> Interval:
     reference = found.semi_discrete
     if reference is None:
         raise UsageError(
-            "--on reference had no time for transport from all samples of A; give fewer, ?limit=5000, or a longer --budget"
+            "--on reference had no time for transport from all samples of A, or its draws do not vary; give fewer samples, "
+            "?limit=5000, or a longer --budget"
         )
     counts = (reference.n, reference.draws)
     return _two_sided(reference, on="reference", counts=counts, asymptotic=reference.method == "student")
