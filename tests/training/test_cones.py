@@ -1,15 +1,19 @@
 """Cone critics as a kind: settings that follow from the data, and centres to start from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from tests.trials import shape_of, trial, two_moons
+from tests.trials import CPU, pair_of, shape_of, trial, two_moons
 from wdist.critics.settings import CriticSettings
 from wdist.data.sources.pairs import funnels
 from wdist.studies.bench.tightness import fall
+from wdist.training.budget import Budget
 from wdist.training.catalogue import CATALOGUE
 from wdist.training.envelopes import first_centres
+from wdist.training.kind import TrainingJob
 from wdist.training.mixture import mixture_means
 
 CONES = CATALOGUE["cones"]
@@ -42,6 +46,21 @@ def test_either_orientation_is_found(name):
     for a, b in ((3 * z, z[::-1]), (z, 3 * z[::-1])):
         found = trial(a.copy(), b.copy(), name=name, steps=120, settings=CriticSettings(centres=2, batch_size=64))
         assert found.samples.lower > 0.85 * 2 * np.linalg.norm(z, axis=1).mean()
+
+
+@pytest.mark.parametrize("name", ["cones", "elliptic-cones"])
+def test_a_longer_training_leaves_out_an_orientation_only_if_it_fell_clearly_short(name):
+    z = np.random.default_rng(0).normal(size=(600, 4))
+    inwards, apart = (3 * z, z[::-1].copy()), (z, z[::-1] + 4.0)
+    for (a, b), orientations in ((inwards, {1}), (apart, {1, -1})):
+        spec = CATALOGUE[name].resolve(CriticSettings(centres=2, batch_size=64), shape_of(4, samples=400))
+        job = TrainingJob(pair=pair_of(a, b), seed=0, device=CPU)
+        first = spec.kind.fit(spec, job, Budget(steps=100))
+        narrowed = spec.kind.narrowed(first)
+        assert set(narrowed.orientations) == orientations
+        again = narrowed.fit(replace(spec, kind=narrowed), job, Budget(steps=100))
+        assert set(again.plan.orientations) == orientations, "no other was tried"
+        assert again.plan.sign == first.plan.sign
 
 
 @pytest.mark.parametrize("samples", [(50, 50), (15, 150)], ids="{0[0]} to {0[1]} samples".format)

@@ -283,10 +283,11 @@ class _Trial:
         close = [(each, spec) for each, spec in trained if each.validation >= highest - _CLOSE * abs(highest)]
         share -= max((_kept_aside(spec, self.job.pair) for _, spec in close), default=0.0)
         rises = [_relative_rise(each.fitted.outcome, highest) for each, _ in close]
-        for (_, spec), part in zip(close, _parts(rises), strict=True):
+        for (each, spec), part in zip(close, _parts(rises), strict=True):
             if part * share > 0 and not self.closed:
-                (found,) = fit(spec, [self.job], budget.part(part * share), self._agenda)
-                self.add(found, spec)
+                longer = replace(spec, kind=spec.kind.narrowed(each.fitted))
+                (found,) = fit(longer, [self.job], budget.part(part * share), self._agenda)
+                self.add(found, longer)
 
     def choose(self, budget: Budget | None) -> Selection | WdistError | None:
         """The best of all candidates and of the best two combined, fitted again with the validation samples."""

@@ -16,15 +16,13 @@ References:
     Lloyd (1982), Least squares quantization in PCM (assignment and update).
 """
 
-import math
-
 import torch
 from torch import Tensor
 
 from wdist.critics.cones import ConeCritic
 from wdist.ground_metric import GroundMetric
 
-_MOMENTUM = 0.9
+_MOMENTUM = 0.8
 _OFFSET_RATE = 0.1
 """Learning rate of an offset, in radii of its cell."""
 _BALANCE = 0.003
@@ -35,6 +33,8 @@ _RESEED_EVERY, _LAST_RESEED = 5, 0.3
 """Steps between two rounds of moving dead cones, and the factor on the rate below which none are moved, so that all can settle."""
 _DEPTH = 0.005
 """Depth of a moved cone below the current value at its tip, in radii."""
+_NEAREST = 1e-3
+"""Smallest distance to divide by, as a fraction of the norm of the samples: distances below it are mostly rounding."""
 
 
 class ConeAscent:
@@ -81,15 +81,16 @@ class ConeAscent:
         critic.offsets.add_(balance * radii * torch.where(mass > 0, (mass * count).clamp(0.1, 10.0).log(), 0.0))
         self._steps += 1
         if self._steps % _RESEED_EVERY == 0 and factor > _LAST_RESEED:
-            self._reseed(mass, low, values_low, radius)
+            self._reseed(mass, low, radius)
         return dual
 
-    def _reseed(self, mass: Tensor, x: Tensor, values: Tensor, radius: Tensor) -> None:
+    def _reseed(self, mass: Tensor, x: Tensor, radius: Tensor) -> None:
         """Moves each cone without a cell onto a sample, just below the value there; deeper, it would capture nearby samples."""
         (dead,) = torch.nonzero(mass == 0, as_tuple=True)
         chosen = torch.randint(len(x), (len(dead),), generator=self._generator).to(x.device)
-        self._critic.centres[dead] = x[chosen]
-        self._critic.offsets[dead] = values[chosen] - _DEPTH * radius
+        tips = x[chosen]
+        self._critic.offsets[dead] = self._critic.lowest(tips)[0] - _DEPTH * radius
+        self._critic.centres[dead] = tips
         self._drift[dead] = 0
         self._lift[dead] = 0
 
@@ -97,20 +98,34 @@ class ConeAscent:
         """Values at x, and the sums over each cone's cell of slopes, distances and mass, each divided by the number of samples."""
         critic = self._critic
         values, own = critic.lowest(x)
-        differences = x - critic.centres[own]
-        distances = critic.metric.norm(differences)  # the values have lost those of near samples to rounding
-        slopes = _slopes(differences, distances, critic.metric)
-        total = torch.zeros_like(critic.centres).index_add_(0, own, slopes)
+        nearest = _NEAREST * torch.linalg.vector_norm(x) / len(x) ** 0.5
+        distances = (values - critic.offsets[own]).clamp_(min=nearest)
+        slopes = _sums_of_slopes(x, own, distances, critic.centres, critic.metric)
         mass = torch.bincount(own, minlength=len(critic.offsets)).to(values)
         reach = torch.zeros_like(critic.offsets).index_add_(0, own, distances)
-        return values, total / len(x), reach / len(x), mass / len(x)
+        return values, slopes / len(x), reach / len(x), mass / len(x)
 
 
-def _slopes(differences: Tensor, distances: Tensor, metric: GroundMetric) -> Tensor:
-    """Gradients of the norm at ``differences``, whose norms are ``distances``."""
+def _sums_of_slopes(x: Tensor, own: Tensor, distances: Tensor, centres: Tensor, metric: GroundMetric) -> Tensor:
+    """Sum over each cell of the gradients of the norm at x minus the centre of the cell, shape (cells, dim).
+
+    Arguments:
+        x: shape (n, dim).
+        own: cell of each of x, shape (n,).
+        distances: of x from these centres, shape (n,).
+        centres: shape (cells, dim).
+    """
+    if metric.p == 2:
+        # The sum of (x - c) / |x - c| is that of x / |x - c| less c times that of 1 / |x - c|: no difference is formed.
+        inverse = distances.reciprocal()
+        places = torch.stack([own, torch.arange(len(x), device=x.device)])
+        cells = torch.sparse_coo_tensor(places, inverse, (len(centres), len(x)), check_invariants=False)
+        totals = torch.zeros_like(centres[:, :1]).index_add_(0, own, inverse.unsqueeze(1))
+        return cells @ x - totals * centres
+    differences = x - centres[own]
     if metric.p == 1:
-        return differences.sign()
-    if math.isinf(metric.p):
+        slopes = differences.sign()
+    else:
         largest = differences.abs().argmax(1, keepdim=True)
-        return torch.zeros_like(differences).scatter_(1, largest, differences.gather(1, largest).sign())
-    return differences / distances.clamp(min=1e-6).unsqueeze(1)
+        slopes = torch.zeros_like(differences).scatter_(1, largest, differences.gather(1, largest).sign())
+    return torch.zeros_like(centres).index_add_(0, own, slopes)

@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ _LEAST_VALIDATION_ROWS, _VALIDATION_NUMBERS = 2048, 1 << 23
 """Fewest validation samples of each side, and the most coordinates otherwise."""
 _TRIAL_SHARE = 0.06
 """Fraction of the budget for trying each orientation and each initialisation; the best gets the remainder."""
+_CLEAR = 0.5
+"""An orientation whose trial reached less than this fraction of the other's is not tried in a longer training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,8 @@ class RefitPlan:
     """Step with the best validation value."""
     seconds: float
     """Approximate seconds until that step."""
+    orientations: tuple[int, ...]
+    """The signs that a longer search should try."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +91,8 @@ class EnvelopeKind(RefittableKind[ResolvedEnvelope]):
     """Most validation samples of each side."""
     averaged: ClassVar[bool] = False
     """Whether weights are averaged; see :class:`~wdist.training.loop.TrainingRun`."""
+    orientations: tuple[int, ...] = (1, -1)
+    """Signs to try: +1 is high on A, -1 is high on B."""
 
     @property
     def accepts(self) -> frozenset[str]:
@@ -107,6 +113,10 @@ class EnvelopeKind(RefittableKind[ResolvedEnvelope]):
         del usual, spec, job
         return ()
 
+    def narrowed(self, trained: TrainedCritic) -> Self:
+        plan: RefitPlan = trained.plan
+        return replace(self, orientations=plan.orientations)
+
     def settled(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> Initialisation:
         """Returns the initialisation with its open settings chosen."""
         del search, sign
@@ -117,15 +127,19 @@ class EnvelopeKind(RefittableKind[ResolvedEnvelope]):
         """Makes a fresh critic of one orientation, +1 if high on A and -1 if high on B, and the steps that train it."""
 
     def fit(self, spec: EnvelopeSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
-        """Tries both orientations briefly, then the other initialisations, and spends the rest on the best by validation."""
+        """Tries the orientations briefly, then the other initialisations, and spends the rest on the best by validation."""
         search = EnvelopeSearch(self, spec, job, spec.limit(budget))
         usual, *others = self.initialisations(spec, job)
-        for initialisation, sign in ((usual, 1), (usual, -1)):
-            search.run(initialisation, sign, search.budget.part(_TRIAL_SHARE))
-        for initialisation in others:
-            search.run(initialisation, search.best.sign, search.budget.part(_TRIAL_SHARE))
-        best = search.best
-        search.run(best.initialisation, best.sign, search.rest())
+        if others or len(self.orientations) > 1:
+            trial = search.budget.part(_TRIAL_SHARE)
+            for sign in self.orientations:
+                search.run(usual, sign, trial)
+            for initialisation in others:
+                search.run(initialisation, search.best.sign, trial)
+            search.run(search.best.initialisation, search.best.sign, search.rest())
+        else:
+            (sign,) = self.orientations
+            search.run(usual, sign, search.budget)
         best = search.best
         return TrainedCritic(
             name=self.name,
@@ -134,7 +148,7 @@ class EnvelopeKind(RefittableKind[ResolvedEnvelope]):
             # The time of the whole search counts, abandoned trainings included.
             outcome=replace(best.outcome, seconds=search.seconds, interrupted=job.interruption.requested),
             settings={**self.shown(spec.settings), "centres": best.initialisation.count},
-            plan=best.plan,
+            plan=best.plan(search.orientations),
         )
 
     def refit_seconds(self, trained: TrainedCritic) -> float:
@@ -161,8 +175,7 @@ class Trained:
         """Best validation value."""
         return -math.inf if self.outcome.best is None else self.outcome.best
 
-    @property
-    def plan(self) -> RefitPlan:
+    def plan(self, orientations: tuple[int, ...]) -> RefitPlan:
         """Plan that leads to the same critic on the same samples."""
         best = max(self.outcome.history, key=lambda point: point.validation)
         return RefitPlan(
@@ -171,6 +184,7 @@ class Trained:
             steps=max(1, self.outcome.steps),
             best_step=best.step,
             seconds=best.seconds,
+            orientations=orientations,
         )
 
 
@@ -196,6 +210,13 @@ class EnvelopeSearch:
     def best(self) -> Trained:
         """The training with the best validation value so far; in a tie, the last and longest one."""
         return max(reversed(self._done), key=lambda each: each.value)
+
+    @property
+    def orientations(self) -> tuple[int, ...]:
+        """The signs tried, less one whose first trial fell clearly short."""
+        first = {each.sign: each.value for each in reversed(self._done)}
+        highest = max(first.values())
+        return tuple(sign for sign, value in first.items() if value >= highest - (1 - _CLEAR) * abs(highest))
 
     def low(self, sign: int) -> Tensor:
         """Standardised samples of the side on which the critic is low, shape (n, dim)."""

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -205,6 +205,11 @@ class CriticKind(ABC, Generic[Settings]):
     def shares_batches(self, spec: CriticSpec[Settings], pair: Pair, device: torch.device) -> bool:
         """Whether processes take each training step together; otherwise one process trains for all."""
         return False
+
+    def narrowed(self, trained: TrainedCritic) -> Self:
+        """The same kind without the alternatives that a first training has ruled out."""
+        del trained
+        return self
 
     @abstractmethod
     def fit(self, spec: CriticSpec[Settings], job: TrainingJob, budget: Budget | None) -> TrainedCritic:
