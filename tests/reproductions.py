@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.quotations import GUIDE, REPOSITORY
-from wdist.studies.study import MODULES
+from wdist.studies.catalogue import MODULES
 
 DOCUMENTS = REPOSITORY / "samples" / "results" / "reproduce"
 PAGE = GUIDE / "paper.md"

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from wdist.studies.catalogue import MODULES
 from wdist.studies.panels import Panel, Series
-from wdist.studies.study import MODULES, Column, Conclusion, Study, StudyTable
+from wdist.studies.study import Column, Conclusion, Study, StudyTable
 from wdist.training.observer import Stage
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from wdist.studies.study import MODULES
+from wdist.studies.catalogue import MODULES
 
 
 def test_the_list_shows_everything_with_its_times(wdist):

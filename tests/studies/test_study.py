@@ -10,21 +10,11 @@ import pytest
 from wdist.checkpoints.checkpoint import current
 from wdist.checkpoints.folder import kept
 from wdist.errors import UsageError
+from wdist.studies.catalogue import find_study, studies
 from wdist.studies.machine import commit, this_machine
 from wdist.studies.panels import Series
 from wdist.studies.progress import SuiteProgress, complete
-from wdist.studies.study import (
-    ClaimCheck,
-    Column,
-    Conclusion,
-    Conditions,
-    ReproducedNumber,
-    Skipped,
-    Study,
-    StudyTable,
-    find_study,
-    studies,
-)
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, ReproducedNumber, Skipped, Study, StudyTable
 from wdist.training.observer import CriticFinished, CriticStarted, Progress, Stage
 
 SUITES = (

@@ -160,7 +160,7 @@ def bench(
     outputs.check()
     request.check()
     what = what or (_QUICK if request.quick else LIST)
-    from wdist.studies.study import find_study, studies
+    from wdist.studies.catalogue import find_study, studies
 
     if what == LIST:
         from wdist.report.documents.forms import FORMS
@@ -189,7 +189,7 @@ def reproduce(
     Example: wdist reproduce figure5 --quick --plot cones.png
     """
     outputs.check(inputs=request.inputs)
-    from wdist.studies.study import find_study, studies
+    from wdist.studies.catalogue import find_study, studies
 
     if what == LIST:
         from wdist.environment import choose_device

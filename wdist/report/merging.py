@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 
 from wdist.comparison.ranking import Comparison, ComparisonShard
 from wdist.errors import SourceError, UsageError
-from wdist.studies.study import Conditions, StudyResult, StudyShard, find_study
+from wdist.studies.catalogue import find_study
+from wdist.studies.study import Conditions, StudyResult, StudyShard
 
 _Shard: TypeAlias = ComparisonShard | StudyShard
 

@@ -1,20 +1,16 @@
 """Studies: measurements of wdist on this machine, and reproductions of the paper's tables and figures.
 
-A study is a :class:`Study` in a module, and one entry in :data:`MODULES`. It yields each row as soon as it is measured, so that an
-interrupted run keeps the completed rows.
+A study is a :class:`Study` in a module, and one entry in :mod:`wdist.studies.catalogue`. It yields each row as soon as it is
+measured, so that an interrupted run keeps the completed rows.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import partial
-from importlib import import_module
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-
-from scipy import stats
 
 from wdist.checkpoints.checkpoint import current, now
 from wdist.distributed.processes import processes
@@ -407,65 +403,3 @@ def half_range(values: Sequence[float]) -> float | None:
 def percent(share: float, digits: int = 1) -> str:
     """A share as a percentage in running text."""
     return f"{100 * share:.{digits}f} %"
-
-
-def most_by_chance(runs: int, error: float) -> int:
-    """Number of wrong runs that is exceeded in one of 1,000 studies by chance, if each run is wrong with probability ``error``."""
-    return int(stats.binom.ppf(0.999, runs, error))
-
-
-MODULES: dict[Group, dict[str, str]] = {
-    "bench": {
-        name: name
-        for name in (
-            *("tightness", "learning", "transport", "soundness", "coverage"),
-            *("ladder", "gates", "sequential", "drift", "lipschitz", "distributed", "streams", "speed", "gpu"),
-        )
-    },
-    "reproduce": {
-        "table1": "approximation",
-        "table2": "table2",
-        "table3": "bjorck",
-        "table4": "classification",
-        "table5": "little_data",
-        "table6": "wide_resnet",
-        "table7": "robustness",
-        "figure4": "approximation",
-        "figure5": "approximation",
-        "figure6": "classifier",
-        "figure7": "gradients",
-        "figure8": "robustness",
-        "figure9": "robustness",
-        "figure10": "small_network",
-        "figure11": "small_network",
-        "figure12": "bjorck",
-        "figure13": "bjorck",
-        "figure14": "bjorck",
-        "figure15": "generated",
-        "figure16": "classifier",
-        "figure17": "generated",
-        "isometry": "isometry",
-        "moons": "moons",
-        "representation": "representation",
-    },
-}
-"""Command -> study -> its module, which has a tuple ``STUDIES``; ``list`` shows the studies in this order."""
-
-
-def studies(group: Group) -> list[Study]:
-    """All studies of a command."""
-    return [find_study(group, name) for name in MODULES[group]]
-
-
-def find_study(group: Group, name: str) -> Study:
-    """The study of this name; only its module is imported.
-
-    Raises:
-        UsageError: no study of that command has this name.
-    """
-    known = MODULES[group]
-    if name not in known:
-        meant = get_close_matches(name.lower().replace(" ", "").replace("-", ""), known, n=1, cutoff=0.75)
-        way_out = f"did you mean {meant[0]}?" if meant else f"choose one of {', '.join(known)}"
-        raise UsageError(f"there is no {'suite' if group == 'bench' else 'table or figure'} {name!r}; {way_out}")
-    return next(each for each in import_module(f"wdist.studies.{group}.{known[name]}").STUDIES if each.name == name)

@@ -10,7 +10,8 @@ from wdist.errors import DeviceError
 from wdist.studies.bench import gpu
 from wdist.studies.bench.gpu import AgreementRow, GpuStepRow, Sizes, WorkRow, conclude, measured
 from wdist.studies.bench.schemes import Shape
-from wdist.studies.study import Conditions, Skipped, find_study
+from wdist.studies.catalogue import find_study
+from wdist.studies.study import Conditions, Skipped
 
 TINY = Sizes(
     shapes=((Shape(inputs=6, width=8, depth=3, group_size=4), 16),),

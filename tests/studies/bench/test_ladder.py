@@ -22,7 +22,8 @@ from wdist.studies.bench.ladder import (
 )
 from wdist.studies.bench.ladder_sources import digit_generator, digit_ladders, normal_ladders, wide_ladders
 from wdist.studies.bench.relative_mmd import relative_mmd
-from wdist.studies.study import Conditions, Skipped, most_by_chance
+from wdist.studies.error_rate import most_by_chance
+from wdist.studies.study import Conditions, Skipped
 
 
 def test_a_ladder_of_shifted_normals_is_climbed_in_its_order():

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from wdist.studies.bench.lipschitz import conclude, eclipse_network, exact_constant, random_network
-from wdist.studies.study import Conditions, find_study
+from wdist.studies.catalogue import find_study
+from wdist.studies.study import Conditions
 
 
 def test_rows_meet_the_known_constant():

@@ -11,7 +11,8 @@ from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError
 from wdist.studies.bench import streams
 from wdist.studies.bench.streams import CASES, FORMATS, QUICK_CASES, Case, StreamRow, blocks, by_process, conclude, written
-from wdist.studies.study import Conditions, Skipped, find_study
+from wdist.studies.catalogue import find_study
+from wdist.studies.study import Conditions, Skipped
 
 TINY = Case(format="npy", nbytes=2 * 4 * 6 * 300, dim=6, seconds=0.2, training=0.1)
 

@@ -16,7 +16,8 @@ from wdist.report.documents.forms import document_text, model
 from wdist.studies import progress
 from wdist.studies.bench import tightness
 from wdist.studies.bench.tightness import linear_share, minibatch_w1, single_cone_share, sinkhorn_divergence
-from wdist.studies.bench.tightness_rows import FINITE, KNOWN, PUBLISHED, FiniteRow, KnownRow, SeedRun, conclude
+from wdist.studies.bench.tightness_cases import FINITE, KNOWN, PUBLISHED
+from wdist.studies.bench.tightness_rows import FiniteRow, KnownRow, SeedRun, conclude
 from wdist.studies.study import Conditions
 from wdist.training.observer import CriticFinished, CriticStarted, HistoryPoint, Progress
 

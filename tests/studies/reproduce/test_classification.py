@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from wdist.robustness.training import ClassifierNetwork, Labelled, LossSettings, fit_
+from wdist.studies.catalogue import find_study
 from wdist.studies.reproduce import classification, little_data
 from wdist.studies.reproduce.little_data import REGULARISERS, LeNet
 from wdist.studies.reproduce.mnist import error_of
-from wdist.studies.study import find_study
 
 CPU = torch.device("cpu")
 

@@ -10,10 +10,10 @@ from wdist.lipschitz.activations import Activated, activation
 from wdist.lipschitz.frozen_layer import Affine
 from wdist.robustness.classifier import FrozenClassifier
 from wdist.robustness.training import ClassifierNetwork, NetworkSettings
+from wdist.studies.catalogue import find_study
 from wdist.studies.reproduce import classifier
 from wdist.studies.reproduce.classifier import active_shares, jacobian_singular_values, trained_on
 from wdist.studies.reproduce.mnist import digits, error_of
-from wdist.studies.study import find_study
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.reproductions import DOCUMENTS, PAGE, documents, page
-from wdist.studies.study import MODULES
+from wdist.studies.catalogue import MODULES
 
 
 def test_the_page_says_what_the_documents_say():

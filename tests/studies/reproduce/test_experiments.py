@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from wdist.lipschitz.linalg.orthonormalise import bjorck
+from wdist.studies.catalogue import find_study
 from wdist.studies.reproduce import approximation, small_network
 from wdist.studies.reproduce import bjorck as convergence
 from wdist.studies.reproduce.approximation import BothSizes, Sizes
 from wdist.studies.reproduce.bjorck import scalar_recursion, start_matrix
-from wdist.studies.study import find_study
 from wdist.training.observer import CriticStarted, HistoryPoint, Progress
 
 

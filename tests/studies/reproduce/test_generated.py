@@ -10,8 +10,9 @@ from scipy.spatial.distance import cdist
 
 from wdist.errors import SourceError, UsageError
 from wdist.gan import game, training
+from wdist.studies.catalogue import find_study
 from wdist.studies.reproduce import generated, image_sets
-from wdist.studies.study import Conditions, find_study
+from wdist.studies.study import Conditions
 
 
 @pytest.fixture(autouse=True)

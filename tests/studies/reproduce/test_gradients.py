@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from wdist.studies.catalogue import find_study
 from wdist.studies.reproduce import gradients
 from wdist.studies.reproduce.gradients import alignment, roughness, targeted_gradients
-from wdist.studies.study import find_study
 
 
 def test_targeted_gradients_are_those_of_each_image_and_target(generator):

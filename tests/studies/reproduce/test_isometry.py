@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from wdist.robustness.training import ClassifierNetwork, Labelled, NetworkSettings
+from wdist.studies.catalogue import find_study
 from wdist.studies.reproduce import classifier, isometry
 from wdist.studies.reproduce.isometry import gradient_norms
-from wdist.studies.study import find_study
 
 CPU = torch.device("cpu")
 

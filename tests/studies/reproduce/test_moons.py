@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from wdist.studies.catalogue import find_study
 from wdist.studies.reproduce import moons
-from wdist.studies.study import find_study
 
 
 def test_moons_are_half_circles_of_radius_one_with_noise(generator):

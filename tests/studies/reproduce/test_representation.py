@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from wdist.studies.catalogue import find_study
 from wdist.studies.reproduce import representation
 from wdist.studies.reproduce.representation import (
     OBJECTIVES,
@@ -14,7 +15,6 @@ from wdist.studies.reproduce.representation import (
     trained,
     wasserstein,
 )
-from wdist.studies.study import find_study
 
 
 def test_both_views_show_the_classes_in_order_and_y_their_successors(blobs, generator):

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
+from wdist.studies.catalogue import find_study
 from wdist.studies.reproduce import robustness
-from wdist.studies.study import find_study
 
 
 @pytest.fixture

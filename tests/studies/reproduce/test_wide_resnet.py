@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from wdist.errors import SourceError, UsageError
+from wdist.studies.catalogue import find_study
 from wdist.studies.reproduce import wide_resnet
 from wdist.studies.reproduce.wide_resnet import WideResNet
-from wdist.studies.study import find_study
 
 
 @pytest.mark.parametrize(("depth", "widening", "millions"), [(28, 10, 36.5), (40, 4, 8.9), (16, 8, 11.0)])

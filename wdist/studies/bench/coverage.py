@@ -32,8 +32,9 @@ from wdist.estimation.population_upper import population_upper_bound
 from wdist.estimation.result import CROSS_FITTED, HeldOut
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
+from wdist.studies.error_rate import CountsErrors
 from wdist.studies.panels import Panel, series_of
-from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance, percent
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, percent
 from wdist.transport.coupling import Effort
 from wdist.transport.samples import upper_bound
 
@@ -168,9 +169,10 @@ _EFFORT = Effort(seconds=60.0, nbytes=1 << 30)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CoverageRow:
+class CoverageRow(CountsErrors):
     """One bound by one method, on one pair, at one sample size."""
 
+    stated = 1 - LEVEL
     pair: str
     samples: int
     """Samples of A; those of B have their own count."""
@@ -188,18 +190,9 @@ class CoverageRow:
     """Mean bound, where one is stated; a bound that is withheld is not wrong."""
 
     @property
-    def share_wrong(self) -> float:
-        return self.wrong / self.runs
-
-    @property
     def noise(self) -> float:
         """Two standard deviations of the share of wrong runs, for a bound that is wrong as often as it states."""
         return 2 * (LEVEL * (1 - LEVEL) / self.runs) ** 0.5
-
-    @property
-    def holds(self) -> bool:
-        """Whether chance explains the wrong runs, at 1 in 1,000, for a bound that is wrong as often as it states."""
-        return self.wrong <= most_by_chance(self.runs, 1 - LEVEL)
 
     @property
     def share_of_truth(self) -> float | None:

@@ -26,9 +26,10 @@ from wdist.data.sources.column import Column as TableColumn
 from wdist.data.sources.source import Source
 from wdist.drifts.drift import Drift, run_drift
 from wdist.estimation.options import NONE, EstimateOptions
+from wdist.studies.error_rate import most_by_chance
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.progress import complete
-from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance, percent
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, percent
 from wdist.training.budget import Budget
 
 CONFIDENCE = 0.95

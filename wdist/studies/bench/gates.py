@@ -31,9 +31,10 @@ from wdist.gates.gate import interval_of
 from wdist.gates.limits import On
 from wdist.gates.rules import Answer, Interval, Maximum, NoMoreDetected, NoWorse, Rule
 from wdist.gates.verdict import judge
+from wdist.studies.error_rate import CountsErrors
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.progress import estimated
-from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance, percent
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, percent
 
 _CLOSED_FORM = (("critic", "mean-difference"),)
 Sides: TypeAlias = tuple[np.ndarray, np.ndarray]
@@ -151,7 +152,7 @@ CASES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateRow:
+class GateRow(CountsErrors):
     """All gates of one case at one limit."""
 
     case: str
@@ -175,15 +176,6 @@ class GateRow:
     @property
     def share_inconclusive(self) -> float:
         return self.inconclusive / self.runs
-
-    @property
-    def share_wrong(self) -> float:
-        return self.wrong / self.runs
-
-    @property
-    def holds(self) -> bool:
-        """Whether chance explains the wrong verdicts, at 1 in 1,000, for a gate that is wrong as often as it states."""
-        return self.wrong <= most_by_chance(self.runs, self.stated)
 
 
 _RULES: dict[On, str] = {"population": "", "samples": ", sets", "detected": ", detected"}

@@ -23,15 +23,19 @@ from wdist.data.sources.source import random_stream
 from wdist.estimation.options import EstimateOptions
 from wdist.studies.bench.ladder_sources import Ladder, digit_ladders, normal_ladders, wide_ladders
 from wdist.studies.bench.relative_mmd import relative_mmd
+from wdist.studies.error_rate import CountsErrors, most_by_chance
 from wdist.studies.panels import Panel, grouped, series_of
 from wdist.studies.progress import complete, estimated
-from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, most_by_chance, percent
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, percent
+
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
-class LadderRow:
+class LadderRow(CountsErrors):
     """Counts over all comparisons of one ladder."""
 
+    stated = 1 - CONFIDENCE
     ladder: str
     samples: int
     """Number of samples of each source."""
@@ -67,9 +71,10 @@ class TwinRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LevelRow:
+class LevelRow(CountsErrors):
     """Counts over all claims about one ladder at one level."""
 
+    stated = 1 - CONFIDENCE
     ladder: str
     level: str
     """A level of :mod:`wdist.comparison.orders`, or ``relative MMD``."""
@@ -119,7 +124,6 @@ class OverheadRow:
         return self.together / self.apart - 1
 
 
-CONFIDENCE = 0.95
 _RUNS, _QUICK_RUNS = 50, 50
 _FOLDS, _BLOCK = 5, 50
 MMD = "relative MMD"
@@ -260,7 +264,7 @@ def _checks(ladders: Sequence[LadderRow], twins: Sequence[TwinRow]) -> Iterator[
         wrong, runs = sum(row.wrong for row in ladders), sum(row.runs for row in ladders)
         yield ClaimCheck(
             claim=f"A wrong order is claimed in at most {percent(1 - CONFIDENCE, 0)} of runs.",
-            holds=all(row.wrong <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in ladders),
+            holds=all(row.holds for row in ladders),
             detail=f"{wrong} of {runs} runs claim a wrong order; an order is claimed for "
             f"{', '.join(f'{percent(row.share_claimed)} of pairs ({row.ladder})' for row in ladders)}",
         )
@@ -275,12 +279,12 @@ def _checks(ladders: Sequence[LadderRow], twins: Sequence[TwinRow]) -> Iterator[
 
 def _level_checks(rows: Sequence[LevelRow]) -> Iterator[ClaimCheck]:
     for level, own in grouped((row for row in rows if row.level != MMD), "level").items():
-        worst = max(own, key=lambda row: row.wrong / row.runs)
+        worst = max(own, key=lambda row: row.share_wrong)
         shares = ", ".join(f"{percent(row.share)} ({row.ladder})" for row in own if row.share is not None)
         yield ClaimCheck(
             claim=f"A wrong order is claimed at the level {level!r} in at most {percent(1 - CONFIDENCE, 0)} of runs.",
-            holds=all(row.wrong <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in own),
-            detail=f"at most {percent(worst.wrong / worst.runs)} of {worst.runs} runs: {worst.ladder}"
+            holds=all(row.holds for row in own),
+            detail=f"at most {percent(worst.share_wrong)} of {worst.runs} runs: {worst.ladder}"
             + (f"; neighbours in order: {shares}" if shares else ""),
         )
 

@@ -10,7 +10,8 @@ from functools import partial
 
 from wdist.estimation.result import Estimate
 from wdist.studies.bench.tightness import coupled_rows, drawn, fall
-from wdist.studies.bench.tightness_rows import KNOWN, KnownCase, truth_check
+from wdist.studies.bench.tightness_cases import KNOWN, KnownCase
+from wdist.studies.bench.tightness_rows import truth_check
 from wdist.studies.panels import Panel, grouped, series_of
 from wdist.studies.progress import SuiteProgress
 from wdist.studies.study import Column, Conclusion, Conditions, Study, StudyTable

@@ -24,8 +24,9 @@ from wdist.gates.limits import GateLimits
 from wdist.gates.rules import Answer, Maximum
 from wdist.gates.sequential import UntilDecided, run_until_decided
 from wdist.gates.verdict import judge
+from wdist.studies.error_rate import CountsErrors
 from wdist.studies.progress import complete, estimated
-from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance, percent
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, percent
 
 CONFIDENCE = 0.95
 LIMITS = (0.1, 0.5, 0.8, 0.9, 1.0, 1.25, 2.0)
@@ -82,9 +83,10 @@ CASES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class SequentialRow:
+class SequentialRow(CountsErrors):
     """Counts over all sequential gates of one case at one limit."""
 
+    stated = 1 - CONFIDENCE
     case: str
     limit: float
     """Limit over W1, or the limit itself if W1 is 0."""
@@ -103,11 +105,6 @@ class SequentialRow:
     def ratio(self) -> float | None:
         """Median over the number of samples of the test of fixed size."""
         return None if self.fixed is None else self.median / self.fixed
-
-    @property
-    def holds(self) -> bool:
-        """Whether chance explains the wrong verdicts, at 1 in 1,000."""
-        return self.wrong <= most_by_chance(self.runs, 1 - CONFIDENCE)
 
 
 def _measure(conditions: Conditions) -> Iterator[SequentialRow]:
@@ -182,11 +179,11 @@ def conclude(rows: Sequence[SequentialRow]) -> Conclusion:
 def _checks(rows: Sequence[SequentialRow]) -> Iterator[ClaimCheck]:
     if not rows:
         return
-    worst = max(rows, key=lambda row: row.wrong / row.runs)
+    worst = max(rows, key=lambda row: row.share_wrong)
     yield ClaimCheck(
         claim="However often it looks, a sequential gate is wrong no more often than its confidence allows.",
         holds=all(row.holds for row in rows),
-        detail=f"at worst {percent(worst.wrong / worst.runs)} of {worst.runs}: {worst.case}, limit {worst.limit:g}",
+        detail=f"at worst {percent(worst.share_wrong)} of {worst.runs}: {worst.case}, limit {worst.limit:g}",
     )
     beside = [row for row in rows if row.ratio is not None]
     if beside:
@@ -223,7 +220,7 @@ STUDIES = (
                     Column("limit/\nW1", "limit"),
                     Column("pass", lambda row: row.passed / row.runs, "share"),
                     Column("fail", lambda row: row.failed / row.runs, "share"),
-                    Column("wrong", lambda row: row.wrong / row.runs, "share"),
+                    Column("wrong", "share_wrong", "share"),
                     Column("samples,\nmedian", "median", "count"),
                     Column("9 in 10", "most", "count"),
                     Column("fixed\nsize", "fixed", "count"),

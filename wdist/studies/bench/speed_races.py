@@ -25,7 +25,7 @@ from wdist.data.sources.pairs import KnownPair, cones, sphere
 from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError
 from wdist.studies.bench.schemes import SCHEMES, Rates, Shape
-from wdist.studies.bench.tightness_rows import whole_set
+from wdist.studies.bench.tightness_cases import whole_set
 from wdist.studies.study import half_range
 from wdist.training.optimizers import BIAS_LEARNING_RATE
 

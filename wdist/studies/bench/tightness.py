@@ -26,18 +26,8 @@ from wdist.data.sources.pairs import KnownPair
 from wdist.data.sources.source import EndlessSource
 from wdist.errors import SourceError
 from wdist.estimation.result import CriticResult, Estimate
-from wdist.studies.bench.tightness_rows import (
-    FINITE,
-    KNOWN,
-    SIZES,
-    FiniteCase,
-    FiniteRow,
-    KnownCase,
-    KnownRow,
-    SeedRun,
-    conclude,
-    whole_set,
-)
+from wdist.studies.bench.tightness_cases import FINITE, KNOWN, SIZES, FiniteCase, KnownCase, whole_set
+from wdist.studies.bench.tightness_rows import FiniteRow, KnownRow, SeedRun, conclude
 from wdist.studies.progress import SuiteProgress, seconds_of
 from wdist.studies.study import Column, Conditions, Skipped, Study, StudyTable
 
