@@ -23,15 +23,16 @@ RENAMED = {
     "witness": "witnesses",
 }
 """Options whose keyword differs from the option's name with underscores."""
-_WORDS = "samples|population|detected|block|reference|cpu|l1|l2|linf|welch|drop|level|std|[A-Z]+"
+_WORDS = r"samples|population|detected|block|reference\+\d+%|reference|cpu|l1|l2|linf|welch|drop|level|std|[A-Z]+"
 """Values that messages show after an option, besides numbers; capitals are placeholders."""
-_OPTION = re.compile(rf"(?<![\w-])--([a-z][a-z-]*[a-z])(?: (\d[\w./]*|{_WORDS})(?!\w))?")
+_OPTION = re.compile(rf"(?<![\w-])--([a-z][a-z-]*[a-z])(?: (\d[\w./]*%?|{_WORDS})(?!\w))?")
 _VALUES = re.compile(r"<(tensor|array|frame|dataset)( \w+)?>")
 """Names of samples passed as values."""
 _OF_VALUES = (
     (re.compile(r" with \?without=.*?(?=, or |;|$)"), ""),
     (re.compile(r"by position with \?names=no"), "by position as arrays"),
     (re.compile(r" with \?columns="), ""),
+    (re.compile(r"save it as a plain numeric array"), "convert it, for example with x.astype(float)"),
 )
 """Options of addresses in messages, and their replacements for samples passed as values."""
 _command_runs = False

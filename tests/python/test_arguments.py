@@ -3,6 +3,7 @@
 import datetime
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -82,6 +83,13 @@ OTHER_CALLS = {
     "images of another shape": (wdist.estimate, (torch.rand(20, 3, 8, 8), torch.rand(20, 3, 8, 9)), {}, "<tensor A> .*3, 8, 9"),
     "a set without samples": (wdist.estimate, (X, Y[:0]), {}, "<tensor B> holds no values"),
     "words": (wdist.estimate, (np.array(["a", "b"]), X), {}, "<array A> holds strings"),
+    "numbers as objects": (wdist.estimate, (X.numpy().astype(object), X), {}, r"convert it, for example with x.astype\(float\)"),
+    "a frame without rows": (
+        wdist.estimate,
+        (pd.DataFrame({"a": [], "b": []}).astype({"b": str}), X),
+        {},
+        "<frame A> holds no rows",
+    ),
     "complex numbers": (wdist.estimate, (X.numpy(), Y.numpy() * 1j), {}, "<array B> holds complex"),
     "nan": (wdist.estimate, (X, torch.full((40, 3), NAN)), {}, "<tensor B>"),
     "constant samples": (wdist.estimate, (X, torch.ones(40, 3)), {}, "<tensor B> are equal"),

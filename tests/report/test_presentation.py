@@ -220,6 +220,7 @@ def test_a_comparison_becomes_a_data_frame(results, monkeypatch):
         ("--shard 3/2 is no part", 'shard="3/2" is no part'),
         ("use --ci welch, or --labels FILE", 'use ci="welch", or labels=FILE'),
         ("weigh the columns with --scale std", 'weigh the columns with scale="std"'),
+        ("write --max 1.5, --max reference+10% or --max 3sd", 'write maximum=1.5, maximum="reference+10%" or maximum="3sd"'),
         ("a file a--b.h5 stays", "a file a--b.h5 stays"),
         ("a.csv: leave it out with ?without=id", "a.csv: leave it out with ?without=id"),
         ("<frame A>: leave it out with ?without=my id", "<frame A>: leave it out"),

@@ -43,8 +43,9 @@ def open_frame(values: Any, *, strict: bool) -> ArraySource | None:
         if not isinstance(frame, narwhals.DataFrame):
             return None
         series = list(frame.iter_columns())  # not by label: frame[0] is a row, and a label with several levels is a tuple
-    plain = all(each.dtype.is_numeric() and not each.is_null().any() for each in series)
-    if plain or not len(frame):
+    if not len(frame):
+        raise SourceError(f"{_NAME} holds no rows; give a frame with samples")
+    if all(each.dtype.is_numeric() and not each.is_null().any() for each in series):
         return open_values(frame.to_native(), address=_NAME)
     with explained(lambda error: SourceError(f"{_NAME} cannot be read ({first_line(error)}); leave such columns out")):
         read = [_of_series(each, k) for k, each in enumerate(series)]
@@ -75,7 +76,7 @@ def _of_series(series: Any, position: int) -> tuple[Column, np.ndarray]:
     elif kind.is_numeric() or kind == nw.Boolean:
         found, values = BOOLEAN if kind == nw.Boolean else NUMBER, _numbers(series, missing)
         if kind.is_integer() and (np.abs(values) >= EXACT_INTEGERS).any():
-            raise too_large(f"{_NAME}, column {label!r}", float(np.nanmax(np.abs(values))))
+            raise too_large(f"{_NAME}, column {label!r}", float(np.nanmax(np.abs(values))), first="leave it out")
     else:
         objects = [None if none else each for each, none in zip(series.to_list(), missing, strict=True)]
         found, values = _of_objects(objects, texts=kind in (nw.String, nw.Categorical, nw.Enum))
