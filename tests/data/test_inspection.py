@@ -61,6 +61,15 @@ def test_inspection_of_images_of_many_sizes_lists_the_most_frequent(tmp_path):
     assert len(found.contents) == 13
 
 
+def test_inspection_states_nothing_about_values_that_could_not_be_read(tmp_path):
+    """Such a column is not constant, and its rows do not repeat."""
+    (tmp_path / "x.csv").write_text("a,b\n" + "".join(f"{'n.a.' if k % 9 == 0 else k},{k % 7}\n" for k in range(40)))
+    found = inspect_source(f"{tmp_path}/x.csv")
+    assert "'n.a.' instead of a number in the column 'a'" in found.missing[0]
+    facts = (found.minimum, found.maximum, found.duplicate_rows, found.constant_features, found.digest)
+    assert facts == (None,) * 5
+
+
 def test_inspection_of_an_endless_source_looks_at_draws():
     found = inspect_source("synthetic:cones?side=a")
     assert (found.samples, found.minimum, found.maximum, found.constant_features) == (None, -2.0, 2.0, 1)

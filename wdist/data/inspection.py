@@ -119,8 +119,10 @@ def _of_table(facts: Inspection, table: FiniteSource, other: Source | None, acce
         notes += advice(samples, columns, scaled=False)
     else:
         notes += advice([SampledTable.of(table)], own, scaled=False)
-    # The numbers that stand for levels have no meaningful range.
-    facts = facts if is_plain(own) else replace(facts, minimum=None, maximum=None, constant_features=None)
+    if problems:  # nothing stands for the texts that cannot be compared
+        facts = replace(facts, duplicate_rows=None, digest=None)
+    if problems or not is_plain(own):  # the numbers that stand for levels have no meaningful range
+        facts = replace(facts, minimum=None, maximum=None, constant_features=None)
     return replace(facts, kind="table", columns=described, missing=problems + facts.missing, notes=notes)
 
 

@@ -46,8 +46,9 @@ def test_other_types_are_read_in_the_narrowest_that_holds_them(dtype, read, tmp_
     "largest", ["9007199254740993", "-9007199254740992", "+9007199254740993.5", "9007199254740993.", '"9007199254740993"']
 )
 def test_integers_of_a_table_that_float64_would_round_are_refused(largest, tmp_path):
-    (tmp_path / "x.csv").write_text("1,2\n" * 30 + f"3,{largest}\n")
-    refused(f"{tmp_path}/x.csv", r"integers reach .*900719925474099.* where float64 cannot distinguish neighbours; subtract")
+    (tmp_path / "x.csv").write_text("a,k\n" + "1,2\n" * 30 + f"3,{largest}\n")
+    words = "x.csv, column 'k': integers reach .*900719925474099.* where float64 cannot distinguish neighbours; "
+    refused(f"{tmp_path}/x.csv", words + r"leave it out with \?without=k, or subtract an offset")
 
 
 @pytest.mark.parametrize("text", ["9007199254740991", "1e20", "100000000000000000000.0", "nan", "-inf", "1.000000000000000000e+30"])

@@ -85,7 +85,7 @@ def test_numbers_are_read_as_categories_on_request(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a,b\n1,u\n2,v\nx,w\n", "line 4 holds 'x' instead of a number in the column 'a'; correct it, or leave it out"),
+        ("a,b\n1,u\n2,v\nx,w\n", "line 4 holds 'x' instead of a number in the column 'a'; correct it .*, or leave it out"),
         ("a,b\n2024-01-01,u\n2024-01-02,v\nx,w\n", "line 4 holds 'x' instead of a date"),
         ("a,b\n1.2.2024,u\n3.4.2024,v\n", "line 2 holds '1.2.2024' in the column 'a'; write dates as 2024-12-31"),
         ("a;b\n1.5;u\n2;v\n1,5;v\n", r"line 4 holds '1,5' in the column 'a'; if that is a decimal comma, add \?decimal=,"),
@@ -100,6 +100,7 @@ def test_numbers_are_read_as_categories_on_request(tmp_path):
         ("a,b\n" + "".join(f"{k},t{k % 1500}\n" for k in range(2000)), "'b' holds more than 1,000 different texts"),
         ("a,b\n1,u\n\n2,v,w\n", "line 4 has 3 columns"),
         ("# exported 2024\na,b,c\n1,2,3\n4,5,6\n", "line 1 names 1 column above rows of 3; delete this comment"),
+        ("sep=;\na;b\n1,5;2\n2;3\n", "line 1 is 'sep=;', a note for Excel; delete this line"),
         ('"a","b"\n"1",5,6\n"2",7,8\n', r"line 1 names 2 columns above rows of 3; name every column, or take them by position"),
         ("1,u\nx,v\n3,w\n", r"line 2 holds 'x' instead of a number in the column 'column 1'; .* with \?without=column 1"),
     ],

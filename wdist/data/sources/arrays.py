@@ -242,11 +242,12 @@ def tensor_of(array: np.ndarray, name: str) -> Tensor:
     return torch.from_numpy(native if native.flags.writeable else native.copy())
 
 
-def too_large(name: str, value: object) -> SourceError:
-    """The error for a value that float64 would round to another integer."""
+def too_large(name: str, value: object, *, first: str = "") -> SourceError:
+    """The error for a value that float64 would round to another integer, with another way out to try first."""
+    way_out = f"{first}, or " if first else ""
     return SourceError(
         f"{name}: integers reach {value}, where float64 cannot distinguish neighbours; "
-        f"subtract an offset from both sides and save them again"
+        f"{way_out}subtract an offset from both sides and save them again"
     )
 
 

@@ -279,7 +279,7 @@ def _values(part: Any, column: Column, arrow: Any, name: str) -> np.ndarray:
         part = _integers(part, arrow, None)
     else:
         if types.is_integer(part.type):
-            _check_exact(part, arrow, name)
+            _check_exact(part, column, name)
         if types.is_boolean(part.type):
             part = part.cast(arrow.uint8())
         return np.asarray(part.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
@@ -295,9 +295,9 @@ def _integers(part: Any, arrow: Any, kind: Any) -> tuple[Any, float]:
     return (part.cast(arrow.int32()) if narrow else part).cast(arrow.int64()), 86_400.0 * per_second
 
 
-def _check_exact(part: Any, arrow: Any, name: str) -> None:
+def _check_exact(part: Any, column: Column, name: str) -> None:
     """Refuses integers that float64 would round."""
     ends = library("pyarrow.compute").min_max(part).as_py()
     for end in ends.values():
         if end is not None and abs(end) >= EXACT_INTEGERS:
-            raise too_large(name, end)
+            raise too_large(f"{name}, column {column.name!r}", end, first=leave_out(column.name))

@@ -28,6 +28,7 @@ _SPACES = " \u00a0\u202f"
 THOUSANDS = {",": ",", ".": ".", "'": "'\u2019", "space": _SPACES}
 """Characters that group digits by three, by the word in ``thousands=``."""
 SWAPPED = str.maketrans(".,", ",.")
+_SEPARATOR = re.compile('"?sep=.?"?', re.IGNORECASE)
 _COMMA_NUMBER = re.compile(r'\s*"?([+-]?\d*(,\d+)?)"?\s*')
 
 
@@ -104,6 +105,8 @@ def layout_of(file: TextIO, address: Address) -> TextLayout:
     first, *sampled = list(itertools.islice(lines, 1 + _ROWS_EXAMINED)) or [""]
     if not first:
         raise SourceError(f"{address.location} holds no rows; give a table of numbers")
+    if _SEPARATOR.fullmatch(first.strip()):
+        raise SourceError(f"{address.location} line 1 is {first.strip()!r}, a note for Excel; delete this line")
     decimal = address.choice("decimal", (".", ","), ".")
     thousands = _thousands(address, decimal)
     delimiter = _delimiter(first, sampled, address, decimal)

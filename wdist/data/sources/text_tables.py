@@ -112,7 +112,8 @@ def _block(lines: Iterator[str], layout: TextLayout) -> np.ndarray:
         rows = np.loadtxt(block, delimiter=delimiter, ndmin=2, comments=None, quotechar='"', dtype=np.float64)
     large = np.flatnonzero((np.abs(rows) >= EXACT_INTEGERS).any(axis=1))
     for fields in reader_of([block[row] for row in large], layout.delimiter):
-        _check_exact(layout.picked(fields), layout.address.location)
+        for column, text in zip(layout.columns(len(fields)), layout.picked(fields), strict=True):
+            _check_exact([text], column, layout.address.location)
     return rows
 
 
@@ -123,13 +124,13 @@ def _held(blocks: Iterator[np.ndarray], layout: TextLayout) -> TableRows:
     return held(itertools.chain([first], blocks), layout.address.path.stat().st_size // _BYTES_A_VALUE * 8)
 
 
-def _check_exact(fields: Sequence[str], name: str) -> None:
+def _check_exact(texts: Sequence[str], column: Column, name: str) -> None:
     """Refuses whole numbers, written without an exponent, that float64 would round to other integers."""
-    for each in map(str.strip, fields):
+    for each in map(str.strip, texts):
         if not re.fullmatch(r"[+-]?\d+(\.\d*)?", each) or abs(value := float(each)) < EXACT_INTEGERS:
             continue
         if "." not in each or Fraction(each.rstrip(".")) != Fraction(value):
-            raise too_large(name, each)
+            raise too_large(f"{name}, column {column.name!r}", each, first=leave_out(column.name))
 
 
 def _typed(file: TextIO, layout: TextLayout) -> StoredArray:
@@ -206,7 +207,11 @@ def _decided(counts: Counter[str], name: str, layout: TextLayout) -> tuple[str, 
         return most, "", ""
     if most == CATEGORY or 2 * kinds[most] < sum(kinds.values()):
         return CATEGORY, "", ""
-    return most, f"instead of a {most} in the column {name!r}", f"correct it, or {leave_out(name)}"
+    return (
+        most,
+        f"instead of a {most} in the column {name!r}",
+        f"correct it (a missing value is an empty cell), or {leave_out(name)}",
+    )
 
 
 def _marked(counts: Counter[str], layout: TextLayout) -> tuple[int, str]:
@@ -241,7 +246,7 @@ def _values(texts: Sequence[str], column: Column, layout: TextLayout) -> np.ndar
     if column.type == NUMBER:
         written = [layout.written(text) if text not in MISSING else "nan" for text in texts]
         numbers = np.array(written).astype(np.float64)
-        _check_exact([written[k] for k in np.flatnonzero(np.abs(numbers) >= EXACT_INTEGERS)], layout.address.location)
+        _check_exact([written[k] for k in np.flatnonzero(np.abs(numbers) >= EXACT_INTEGERS)], column, layout.address.location)
         return numbers
     of_text: Callable[[str], float | None] = days_of if column.type == DATE else _truth
     found = [None if text in MISSING else of_text(text) for text in texts]
