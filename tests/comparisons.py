@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from tests.report.conftest import make_critic, make_estimate
+from tests.estimates import made_critic, made_estimate
 from wdist.comparison.entry import Entry
 from wdist.comparison.ranking import NOISE_FLOOR, Comparison
 from wdist.comparison.witnesses import Witnesses
@@ -12,14 +12,14 @@ from wdist.comparison.witnesses import Witnesses
 
 def made_entry(name, population, samples=(1.0, 1.0), *, counts=(500, 400), images=None):
     """One source with these ends: (lower, estimate, upper) of the distributions, (lower, upper) of the samples."""
-    critic = make_critic()
+    critic = made_critic()
     lower, estimate, upper = population
     bound = replace(critic.population, lower=lower, estimate=estimate, upper=upper, upper_method=upper and "blocks", jointly_with=2)
     interval = replace(
         critic.samples, lower=samples[0], upper=samples[1], exact=samples[0] == samples[1], n_a=counts[0], n_b=counts[1]
     )
     critic = replace(critic, population=bound, samples=interval)
-    found = make_estimate(dim=64, critic=critic, baselines=(), truth=None, command="compare")
+    found = made_estimate(dim=64, critic=critic, baselines=(), truth=None, command="compare")
     shape = (8, 8) if images is None else tuple(images.shape[1:])
     sides = {side: replace(getattr(found, side), event_shape=shape, count=counts[side == "b"]) for side in "ab"}
     found = replace(found, **sides, digest_a="a" * 64, digest_b="b" * 64)

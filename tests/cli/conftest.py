@@ -1,17 +1,12 @@
 """The command line, run in this process: what a user types, and what comes back on stdout, on stderr and as exit status."""
 
-import importlib.util
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from tests.estimates import made_estimate
 from wdist.cli.main import main
-
-_SPEC = importlib.util.spec_from_file_location("results_made_by_hand", Path(__file__).parent.parent / "report" / "conftest.py")
-results_made_by_hand = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(results_made_by_hand)
 
 
 @dataclass(frozen=True)
@@ -47,19 +42,7 @@ def wdist(capsys, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def made_estimate():
-    """Makes a result by hand."""
-    return results_made_by_hand.make_estimate
-
-
-@pytest.fixture
-def made_critic():
-    """Makes the result of one critic by hand."""
-    return results_made_by_hand.make_critic
-
-
-@pytest.fixture
-def calls(monkeypatch, made_estimate):
+def calls(monkeypatch):
     """Puts a result made by hand in place of every estimation; collects how it was asked for.
 
     ``calls.result`` may be set to another result, or to an exception that is raised instead.

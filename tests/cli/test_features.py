@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.estimates import made_estimate
 from wdist.data.features.space import Features
 from wdist.report.documents.forms import document_text
 
@@ -66,7 +67,7 @@ def test_the_library_is_told(wdist, calls, sets):
     assert calls.asked[0].options.features == "embed.py:f"
 
 
-def test_a_document_carries_the_space(made_estimate):
+def test_a_document_carries_the_space():
     from dataclasses import replace
 
     document = json.loads(document_text(replace(made_estimate(), features=FACTS), command="estimate"))

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from tests.estimates import made_estimate
 from wdist.data.sources.opening import open_source
 from wdist.data.survey import survey
 from wdist.gates import gate as gating
@@ -16,7 +17,7 @@ ASKED = ("gate", "a.npy", "b.npy", "--max", "2")
 
 
 @pytest.fixture
-def estimated(monkeypatch, made_estimate, tmp_path):
+def estimated(monkeypatch, tmp_path):
     """Puts 0.97765 <= W1 <= 1.5 in the place of every estimation, and two files in the folder; collects what was asked for."""
     random = np.random.default_rng(0)
     for name in "ab":

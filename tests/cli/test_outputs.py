@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.estimates import made_estimate
 from wdist.cli.outputs import FORMATS, Format, OutputOptions
 from wdist.errors import ContradictionError, ExitStatus, SourceError, TrainingDiverged
 from wdist.report.sentences import verdict
@@ -25,7 +26,7 @@ def estimate_words(*more):
     return ("estimate", "a.h5", "b.h5", *more)
 
 
-def test_stdout_carries_the_result_and_stderr_the_rest(wdist, calls, made_estimate):
+def test_stdout_carries_the_result_and_stderr_the_rest(wdist, calls):
     calls.result = made_estimate(warnings=("A and B are the same file, so the bound is 0",))
     answer = wdist(*estimate_words())
     assert answer.status == 0
@@ -52,7 +53,7 @@ def test_a_narrow_terminal_is_not_overrun(wdist, calls, monkeypatch):
     assert "…" not in shown
 
 
-def test_json_is_the_only_thing_on_stdout(wdist, calls, made_estimate):
+def test_json_is_the_only_thing_on_stdout(wdist, calls):
     calls.result = made_estimate(warnings=("careful",))
     answer = wdist(*estimate_words("--json"))
     document = json.loads(answer.out)
@@ -72,7 +73,7 @@ def test_a_figure_is_drawn(wdist, calls, tmp_path):
     assert (tmp_path / "result.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_quiet_leaves_warnings_and_drops_notes(wdist, calls, made_estimate):
+def test_quiet_leaves_warnings_and_drops_notes(wdist, calls):
     calls.result = made_estimate(warnings=("careful",))
     answer = wdist(*estimate_words("--quiet", "-o", "result.json"))
     assert answer.err == "warning: careful\n"
@@ -172,7 +173,7 @@ def test_a_device_that_code_of_others_read_is_written(wdist, calls, monkeypatch)
     assert wdist(*estimate_words("-o", os.devnull)).status == 0
 
 
-def test_an_interrupted_result_is_printed_and_saved_with_status_130(wdist, calls, made_estimate, tmp_path):
+def test_an_interrupted_result_is_printed_and_saved_with_status_130(wdist, calls, tmp_path):
     calls.result = made_estimate(interrupted=True)
     answer = wdist(*estimate_words("-o", "result.json"))
     assert answer.status == ExitStatus.INTERRUPTED == 130
@@ -203,7 +204,7 @@ def test_ctrl_c_while_the_result_is_written_comes_too_late_and_a_second_one_does
     assert sorted(os.listdir(tmp_path)) == ["result.json", "x.png"]
 
 
-def test_a_gap_that_was_asked_for_and_not_reached_has_status_4(wdist, calls, made_estimate):
+def test_a_gap_that_was_asked_for_and_not_reached_has_status_4(wdist, calls):
     calls.result = made_estimate(tolerance=0.001)
     answer = wdist(*estimate_words())
     assert answer.status == 4
@@ -260,7 +261,7 @@ def test_every_renderer_of_the_table_is_there_and_every_option_has_help(form):
     assert bool(form.option) <= bool(form.help)
 
 
-def test_a_new_format_is_one_line_and_every_command_with_a_renderer_offers_it(monkeypatch, tmp_path, made_estimate):
+def test_a_new_format_is_one_line_and_every_command_with_a_renderer_offers_it(monkeypatch, tmp_path):
     monkeypatch.setattr("wdist.report.sentences.shout", lambda estimate: verdict(estimate).upper(), raising=False)
     loud = Format("loud", "estimate", "sentences:shout", option="--loud", help="Shout.", what="verdict")
     monkeypatch.setattr("wdist.cli.outputs.FORMATS", (*FORMATS, loud))
@@ -287,12 +288,10 @@ def _program(tmp_path, *words):
     script.write_text(
         textwrap.dedent(
             f"""
-            import importlib.util, sys
+            import sys
             from types import SimpleNamespace
-            spec = importlib.util.spec_from_file_location("made", {str(_made_by_hand())!r})
-            made = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(made)
-            fake = SimpleNamespace(run_estimate=lambda *sides, **more: made.make_estimate(16))
+            from tests.estimates import made_estimate
+            fake = SimpleNamespace(run_estimate=lambda *sides, **more: made_estimate(16))
             sys.modules["wdist.estimation.estimate"] = fake
             from wdist.cli import outputs
             outputs.check_named = lambda address: None
@@ -304,15 +303,7 @@ def _program(tmp_path, *words):
     return [sys.executable, str(script)]
 
 
-def _made_by_hand():
-    from pathlib import Path
-
-    return Path(__file__).parent.parent / "report" / "conftest.py"
-
-
 def _environment():
-    from pathlib import Path
-
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
 
 
@@ -354,7 +345,7 @@ def test_a_terminal_that_knows_no_unicode_still_shows_the_result(tmp_path):
     assert b"####" in process.stdout
 
 
-def test_control_characters_in_an_address_do_not_steer_the_terminal(wdist, calls, made_estimate):
+def test_control_characters_in_an_address_do_not_steer_the_terminal(wdist, calls):
     estimate = made_estimate()
     calls.result = replace(estimate, a=replace(estimate.a, address="a\x1b[2J\x07\x9b.h5"))
     shown = wdist("estimate", "a", "b").out
@@ -362,7 +353,7 @@ def test_control_characters_in_an_address_do_not_steer_the_terminal(wdist, calls
     assert not set(shown) & {"\x1b", "\x07", "\x9b"}
 
 
-def test_a_name_that_is_no_utf_8_is_escaped_in_the_document(wdist, calls, made_estimate, tmp_path):
+def test_a_name_that_is_no_utf_8_is_escaped_in_the_document(wdist, calls, tmp_path):
     address = os.fsdecode(b"n\xff.h5")
     calls.result = replace(made_estimate(), a=replace(made_estimate().a, address=address))
     answer = wdist("estimate", "a", "b", "--json", "-o", "result.json")

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.comparisons import made_comparison, made_entry
+from tests.estimates import made_critic, made_estimate
 from wdist.estimation.statement import Ends
 from wdist.estimation.verification import Check, Claims, Verification
 from wdist.gan.files import Measured
@@ -48,8 +49,8 @@ def test_tightness_is_the_held_out_estimate_over_the_truth(document):
     assert document["tightness"] == document["population"]["estimate"] / document["truth"]
 
 
-def test_what_is_not_a_number_becomes_null(estimate_of, critic_of):
-    document = document_text(estimate_of(critic=critic_of(upper=float("inf")), truth=None), command="estimate")
+def test_what_is_not_a_number_becomes_null():
+    document = document_text(made_estimate(critic=made_critic(upper=float("inf")), truth=None), command="estimate")
     parsed = json.loads(document)
     assert parsed["samples"]["upper"] is None
     assert parsed["truth"] is None
@@ -57,8 +58,8 @@ def test_what_is_not_a_number_becomes_null(estimate_of, critic_of):
     assert "Infinity" not in document
 
 
-def test_warnings_are_in_the_document(estimate_of):
-    assert json.loads(document_text(estimate_of(warnings=("A and B are the same file",)), command="estimate"))["warnings"] == [
+def test_warnings_are_in_the_document():
+    assert json.loads(document_text(made_estimate(warnings=("A and B are the same file",)), command="estimate"))["warnings"] == [
         "A and B are the same file"
     ]
 
@@ -175,7 +176,7 @@ KEYS = {
 
 
 @pytest.fixture
-def documents(comparison, estimate_of):
+def documents(comparison):
     """A document of each command, of results made by hand; some of their numbers are none."""
     ranked = made_comparison(
         made_entry("a", (0.3, 0.4, 1.0), (0.9, 0.9)), made_entry("b", (1.2, 1.4, 1.9)), made_entry("c", (1.3, 1.5, None), (1, None))
@@ -199,14 +200,14 @@ def documents(comparison, estimate_of):
     )  # fmt: skip
     verified = Verification(
         proof="proof.safetensors",
-        estimate=replace(estimate_of(), command="verify"),
+        estimate=replace(made_estimate(), command="verify"),
         claims=Claims(samples=Ends(lower=0.2, upper=None), population=Ends(lower=0.1, upper=0.9)),
         findings=(Check(what="samples A", ok=True, detail="as claimed"),),
     )
     return {
         "estimate": document_of(comparison, "estimate"),
         "compare": document_of(ranked, "compare"),
-        "gate": document_of(judged(estimate_of(), rules, on="population", recorded=recorded), "gate"),
+        "gate": document_of(judged(made_estimate(), rules, on="population", recorded=recorded), "gate"),
         "gan": document_of(trained, "gan"),
         "verify": document_of(verified, "verify"),
     }

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.estimates import made_estimate
 from tests.report.consoles import shown
 from wdist.gates.baseline import Recorded
 from wdist.gates.gate import judged
@@ -19,11 +20,11 @@ EVIL = "a|`<b>`%\r\n::error::x&\x1b[31m\x00.h5"
 
 
 @pytest.fixture
-def result_of(estimate_of):
+def result_of():
     """Makes a verdict on 0.97765 <= W1 <= 1.5 at 95 %."""
 
     def make(*rules, on="population", address=None, upper=1.5, **facts):
-        estimate = estimate_of(truth=None)
+        estimate = made_estimate(truth=None)
         population = replace(estimate.critic.population, upper=upper, upper_method="W1 of 4 independent blocks, asymptotic")
         estimate = replace(estimate, critic=replace(estimate.critic, population=population))
         if address is not None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.estimates import chosen_critic, compared_critics, made_critic, made_estimate
 from wdist.report.plots.estimate import draw
 from wdist.report.plots.figure import drawable_apart
 from wdist.report.presentation import figure_bytes
@@ -14,48 +15,48 @@ MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 
 
 @pytest.mark.parametrize("suffix", MAGIC)
-def test_the_suffix_says_what_is_written(estimate_of, suffix):
-    assert figure_bytes(estimate_of(16), suffix=suffix).startswith(MAGIC[suffix])
+def test_the_suffix_says_what_is_written(suffix):
+    assert figure_bytes(made_estimate(16), suffix=suffix).startswith(MAGIC[suffix])
 
 
 @pytest.mark.parametrize("dim", [1, 2, 16])
-def test_a_figure_shows_something_and_stands_on_white(estimate_of, dim):
-    image = np.asarray(Image.open(io.BytesIO(figure_bytes(estimate_of(dim), suffix=".png"))).convert("L"))
+def test_a_figure_shows_something_and_stands_on_white(dim):
+    image = np.asarray(Image.open(io.BytesIO(figure_bytes(made_estimate(dim), suffix=".png"))).convert("L"))
     assert image[0, 0] == 255
     assert 0.005 < (image < 250).mean() < 0.9
 
 
 @pytest.mark.parametrize("dim", [1, 2])
-def test_every_critic_has_its_panel_with_its_value(estimate_of, dim):
-    titles = " ".join(axes.get_title() for axes in draw(estimate_of(dim)).axes)
+def test_every_critic_has_its_panel_with_its_value(dim):
+    titles = " ".join(axes.get_title() for axes in draw(made_estimate(dim)).axes)
     for words in ("groupsort-bjorck", "held-out 0.9887", "relu-spectral", "held-out 0.3133", "relu-bjorck"):
         assert words in titles
 
 
-def test_learning_curves_are_named_at_their_ends_and_stay_below_the_truth(estimate_of):
-    figure = draw(estimate_of(16))
+def test_learning_curves_are_named_at_their_ends_and_stay_below_the_truth():
+    figure = draw(made_estimate(16))
     labels = " ".join(text.get_text() for text in figure.axes[0].texts)
     for words in ("groupsort-bjorck", "relu-spectral", "relu-bjorck", "true"):
         assert words in labels
 
 
-def test_a_critic_without_history_or_upper_bound_is_no_obstacle(estimate_of, critic_of):
+def test_a_critic_without_history_or_upper_bound_is_no_obstacle():
     from dataclasses import replace
 
-    bare = replace(critic_of(upper=None), history=())
-    assert figure_bytes(estimate_of(16, critic=bare, baselines=(), truth=None), suffix=".png")
+    bare = replace(made_critic(upper=None), history=())
+    assert figure_bytes(made_estimate(16, critic=bare, baselines=(), truth=None), suffix=".png")
 
 
-def test_a_figure_of_critics_that_took_no_training_shows_their_bounds(estimate_of, critic_of):
+def test_a_figure_of_critics_that_took_no_training_shows_their_bounds():
     """Empty axes would say less than the headline."""
-    figure = draw(estimate_of(16, critic=critic_of("mean-difference", steps=0), baselines=(), truth=None))
+    figure = draw(made_estimate(16, critic=made_critic("mean-difference", steps=0), baselines=(), truth=None))
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["mean-difference"]
     assert "lower bound for the samples" in axes.get_xlabel()
 
 
-def test_the_same_result_gives_the_same_file(estimate_of):
-    assert figure_bytes(estimate_of(16), suffix=".pdf") == figure_bytes(estimate_of(16), suffix=".pdf")
+def test_the_same_result_gives_the_same_file():
+    assert figure_bytes(made_estimate(16), suffix=".pdf") == figure_bytes(made_estimate(16), suffix=".pdf")
 
 
 def texts(figure):
@@ -66,8 +67,8 @@ def texts(figure):
 
 
 @pytest.mark.parametrize("dim", [1, 2, 16])
-def test_a_comparison_shows_bars_curves_and_each_critic(comparison_of, dim):
-    comparison = comparison_of(dim)
+def test_a_comparison_shows_bars_curves_and_each_critic(dim):
+    comparison = compared_critics(dim)
     words = texts(draw(comparison))
     for critic in comparison.critics:
         assert words.count(critic.name) >= (2 if dim == 16 else 3)
@@ -93,8 +94,8 @@ def test_what_is_no_bound_does_not_set_the_scale(comparison):
 
 
 @pytest.mark.parametrize("dim", [1, 2, 16])
-def test_what_was_tried_stands_below_the_picture(auto_of, dim):
-    auto = auto_of(dim)
+def test_what_was_tried_stands_below_the_picture(dim):
+    auto = chosen_critic(dim)
     words = texts(draw(auto))
     for attempt in auto.critic.tried:
         assert attempt.name in words
@@ -102,10 +103,10 @@ def test_what_was_tried_stands_below_the_picture(auto_of, dim):
     assert figure_bytes(auto, suffix=".png").startswith(MAGIC[".png"])
 
 
-def test_a_picture_says_which_critics_the_folds_chose(auto_of):
+def test_a_picture_says_which_critics_the_folds_chose():
     from dataclasses import replace
 
-    auto = auto_of(2)
+    auto = chosen_critic(2)
     folds = tuple(replace(auto.critic, name=name) for name in ("cones", "groupsort-bjorck", "groupsort-bjorck"))
     words = texts(draw(replace(auto, critic=replace(auto.critic, folds=folds))))
     assert "in the best fold\nthe folds chose 2 groupsort-bjorck, 1 cones" in words
@@ -119,15 +120,15 @@ def test_the_headline_of_a_known_pair_has_both_ends(auto):
     assert r"0.9776 $\leq W_1 \leq$ 1.235 with 95 % confidence" in texts(draw(replace(auto, truth=1.0)))
 
 
-def test_what_was_chosen_from_several_stands_against_time(auto_of, estimate_of):
-    assert draw(auto_of(16)).subfigs[0].axes[0].get_xlabel() == "seconds of training"
-    assert draw(estimate_of(16)).axes[0].get_xlabel() == "step"
+def test_what_was_chosen_from_several_stands_against_time():
+    assert draw(chosen_critic(16)).subfigs[0].axes[0].get_xlabel() == "seconds of training"
+    assert draw(made_estimate(16)).axes[0].get_xlabel() == "step"
 
 
-def test_a_chosen_formula_is_a_level_line_beside_the_curves(auto_of):
+def test_a_chosen_formula_is_a_level_line_beside_the_curves():
     from dataclasses import replace
 
-    auto = auto_of(16)
+    auto = chosen_critic(16)
     formula = replace(
         auto.critic, name="mean-difference", steps=0, history=(replace(auto.critic.history[-1], step=0, seconds=0.0),)
     )

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 import wdist
+from tests.estimates import made_estimate
 from wdist.comparison.entry import Entry
 from wdist.comparison.ranking import Comparison
 from wdist.estimation.statement import Ends
@@ -63,9 +64,9 @@ def a_study():
 
 
 @pytest.fixture
-def results(estimate_of):
+def results():
     """One result of each kind."""
-    estimate = estimate_of(warnings=("few samples; give a longer --budget",))
+    estimate = made_estimate(warnings=("few samples; give a longer --budget",))
     return {
         "Estimate": estimate,
         "Comparison": comparison_of(estimate),
@@ -187,9 +188,9 @@ def test_warnings_are_part_of_the_text_in_the_words_of_python(results, kind):
         assert "--" not in re.sub(r"base64,[^\"]+", "", text).replace("-->", "")
 
 
-def test_names_from_files_cannot_steer_the_terminal_or_the_page(estimate_of):
+def test_names_from_files_cannot_steer_the_terminal_or_the_page():
     evil = "<script>x</script>\x1b[31m.h5"
-    estimate = estimate_of()
+    estimate = made_estimate()
     estimate = replace(estimate, a=replace(estimate.a, address=evil), warnings=(evil,))
     assert "<script" not in estimate._repr_html_()
     assert "\x1b" not in str(estimate)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.estimates import made_critic, made_estimate
 from tests.report.consoles import shown
 from wdist.estimation.result import Detected
 
@@ -17,9 +18,9 @@ def test_no_line_is_wider_than_the_terminal_and_no_number_is_cut(estimate, width
 
 
 @pytest.mark.parametrize("width", [45, 72, 80, 120])
-def test_long_names_and_tiny_numbers_fit_as_well(estimate_of, critic_of, width):
-    others = (critic_of("groupsort-spectral", 1.2345e-7), critic_of("weight-clipping", -3.0))
-    text = shown(estimate_of(784, truth=None, baselines=others), width)
+def test_long_names_and_tiny_numbers_fit_as_well(width):
+    others = (made_critic("groupsort-spectral", 1.2345e-7), made_critic("weight-clipping", -3.0))
+    text = shown(made_estimate(784, truth=None, baselines=others), width)
     assert "…" not in text
     assert "1.234e-7" in text
     assert max(len(line) for line in text.splitlines()) <= width
@@ -40,8 +41,8 @@ def test_bars_are_as_long_as_their_bounds(estimate):
     assert lines["relu-spectral"] / lines["groupsort-bjorck"] == pytest.approx(0.31234 / 0.98765, abs=0.06)
 
 
-def test_the_lower_bound_is_rounded_down_and_the_upper_bound_up(estimate_of, critic_of):
-    text = shown(estimate_of(critic=critic_of(lower=0.999999, upper=1.000001)))
+def test_the_lower_bound_is_rounded_down_and_the_upper_bound_up():
+    text = shown(made_estimate(critic=made_critic(lower=0.999999, upper=1.000001)))
     assert "0.99999 <= W1 <= 1.0001" in text
 
 
@@ -57,16 +58,16 @@ def test_metric_units_confidence_and_counts_are_stated_once(estimate):
     assert "95 % confidence" in words
 
 
-def test_the_verdict_comes_first_in_plain_words(estimate, estimate_of, critic_of):
+def test_the_verdict_comes_first_in_plain_words(estimate):
     def first_line(**changes):
-        return shown(estimate_of(**changes), 120).splitlines()[0].rstrip()
+        return shown(made_estimate(**changes), 120).splitlines()[0].rstrip()
 
     assert first_line() == "A and B differ: W1 is at least 0.97765, with 95 % confidence."
-    open_question = critic_of(lower=0.005)
+    open_question = made_critic(lower=0.005)
     assert first_line(critic=open_question) == "No difference is proved at this sample size."
     bounded = replace(open_question, population=replace(open_question.population, upper=0.3))
     assert first_line(critic=bounded) == "No difference is proved at this sample size; W1 is at most 0.30000, with 95 % confidence."
-    exact = critic_of(lower=0.005, upper=0.007, exact=True)
+    exact = made_critic(lower=0.005, upper=0.007, exact=True)
     assert first_line(critic=exact) == "No difference is proved at this sample size; the two sample sets are 0.0070000 apart."
     assert first_line(digest_a="d", digest_b="d") == "A and B are the same samples: W1 is 0."
     assert first_line(interrupted=True).endswith("(interrupted)")
@@ -86,13 +87,13 @@ def made_detected(**changes):
     return Detected(**{**facts, "freedom": 280.0, **changes})
 
 
-def test_the_verdict_says_how_sure_a_test_is(estimate_of, critic_of):
+def test_the_verdict_says_how_sure_a_test_is():
     def first_line(**changes):
-        return shown(estimate_of(**changes), 160).splitlines()[0].rstrip()
+        return shown(made_estimate(**changes), 160).splitlines()[0].rstrip()
 
     sure = made_detected(p_value=2e-9)
     assert first_line(detected=sure) == "A and B differ: W1 is at least 0.97765, with 95 % confidence (p < 0.0001)."
-    open_question = critic_of(lower=0.005)
+    open_question = made_critic(lower=0.005)
     assert first_line(critic=open_question, detected=made_detected()) == (
         "No difference between the distributions is detected (p = 0.31): this critic would have found one above 0.049 with 90 % "
         "power."
@@ -106,25 +107,25 @@ def test_the_verdict_says_how_sure_a_test_is(estimate_of, critic_of):
     assert few.startswith("No difference between the distributions is detected (p = 0.31), but the samples are too few: ")
 
 
-def test_what_the_critic_finds_stands_beside_the_bounds_and_is_not_called_one_from_above(estimate_of):
-    text = shown(estimate_of(detected=made_detected()))
+def test_what_the_critic_finds_stands_beside_the_bounds_and_is_not_called_one_from_above():
+    text = shown(made_estimate(detected=made_detected()))
     assert re.search(r"detected +-0.012346 to 0.052346  at 95 %; by the critic, on fresh samples", text)
     assert "(Welch's t, asymptotic; p by permutations)" in " ".join(text.split())
     assert "its upper end is not a bound of W1" in " ".join(text.split())
-    folds = shown(estimate_of(detected=made_detected(method="cross-fitted", p_value_method="welch")))
+    folds = shown(made_estimate(detected=made_detected(method="cross-fitted", p_value_method="welch")))
     assert "(Welch's t over folds, asymptotic)" in " ".join(folds.split())
 
 
-def test_a_training_that_was_still_rising_may_be_longer_by_steps_or_by_time(estimate_of, critic_of):
-    words = " ".join(shown(estimate_of(critic=replace(critic_of(), converged=False))).split())
+def test_a_training_that_was_still_rising_may_be_longer_by_steps_or_by_time():
+    words = " ".join(shown(made_estimate(critic=replace(made_critic(), converged=False))).split())
     assert "still rising when training ended: more --steps or a longer --budget may tighten the bound." in words
 
 
-def test_folds_that_chose_different_critics_are_told(estimate_of, critic_of):
+def test_folds_that_chose_different_critics_are_told():
     def text(*names):
-        critic = critic_of(name=names[0])
+        critic = made_critic(name=names[0])
         critic = replace(critic, folds=tuple(replace(critic, name=name) for name in names))
-        return " ".join(shown(estimate_of(critic=critic, folds=len(names)), 300).split())
+        return " ".join(shown(made_estimate(critic=critic, folds=len(names)), 300).split())
 
     mixed = text("cones", "groupsort-bjorck", "groupsort-bjorck")
     assert "2 kinds of critics" in mixed
@@ -142,20 +143,20 @@ def test_folds_that_chose_different_critics_are_told(estimate_of, critic_of):
         (1, "1 of 3 folds was done, each held out from one training;"),
     ],
 )
-def test_an_interrupted_run_says_how_many_folds_were_done(estimate_of, critic_of, done, told):
-    main = critic_of("cones", 1.0)
-    result = replace(estimate_of(2), folds=3, critic=replace(main, folds=(main,) * done))
+def test_an_interrupted_run_says_how_many_folds_were_done(done, told):
+    main = made_critic("cones", 1.0)
+    result = replace(made_estimate(2), folds=3, critic=replace(main, folds=(main,) * done))
     assert told in " ".join(shown(result, 120).split())
 
 
-def test_folds_are_advised_where_few_samples_were_held_out_and_the_option_is_allowed(estimate_of, critic_of):
-    critic = critic_of()
+def test_folds_are_advised_where_few_samples_were_held_out_and_the_option_is_allowed():
+    critic = made_critic()
     few = replace(critic, population=replace(critic.population, method="welch", n_a=150, n_b=149))
-    stored = replace(estimate_of().a, count=900)
+    stored = replace(made_estimate().a, count=900)
 
     def advised(critic=few, **changes):
         facts = {"critic": critic, "a": stored, "detected": made_detected(), **changes}
-        return "With --folds 5" in shown(estimate_of(**facts), 160)
+        return "With --folds 5" in shown(made_estimate(**facts), 160)
 
     assert advised()
     assert not advised(replace(few, population=replace(few.population, n_a=600, n_b=600)))
@@ -166,9 +167,9 @@ def test_folds_are_advised_where_few_samples_were_held_out_and_the_option_is_all
     assert not advised(a=replace(stored, scaling="std")), "folds are refused if units are fitted to one part"
 
 
-def test_bounds_for_the_populations_that_exclude_each_other_are_called_so(estimate_of, critic_of):
-    critic = critic_of()
-    estimate = estimate_of(critic=replace(critic, population=replace(critic.population, lower=0.9, upper=0.7)))
+def test_bounds_for_the_populations_that_exclude_each_other_are_called_so():
+    critic = made_critic()
+    estimate = made_estimate(critic=replace(critic, population=replace(critic.population, lower=0.9, upper=0.7)))
     text = shown(estimate, 120)
     assert text.startswith("One bound for the populations is wrong: W1 would be at least 0.90000 and at most 0.70000, with 95 %")
     assert "contradictory" in text
@@ -185,24 +186,24 @@ def test_distance_is_never_said_of_a_bound(estimate):
     assert not re.search("distance", shown(estimate), re.IGNORECASE)
 
 
-def test_an_exact_value_is_called_exact(estimate_of, critic_of):
-    exact = estimate_of(critic=critic_of(exact=True))
+def test_an_exact_value_is_called_exact():
+    exact = made_estimate(critic=made_critic(exact=True))
     assert "0.98765 <= W1 = 1.0100" in shown(exact)
 
 
-def test_truth_and_tightness_are_shown_where_they_are_known(estimate, estimate_of):
+def test_truth_and_tightness_are_shown_where_they_are_known(estimate):
     assert re.search(r"truth +1.0000 = W1 of the populations +tightness 98.8 %", shown(estimate))
-    assert "tightness" not in shown(estimate_of(truth=None)).lower()
+    assert "tightness" not in shown(made_estimate(truth=None)).lower()
 
 
-def test_a_negative_lower_bound_is_shown_as_zero(estimate_of, critic_of):
-    assert re.search(r"populations +0 <= W1", shown(estimate_of(critic=critic_of(lower=0.005))))
+def test_a_negative_lower_bound_is_shown_as_zero():
+    assert re.search(r"populations +0 <= W1", shown(made_estimate(critic=made_critic(lower=0.005))))
 
 
-def test_an_address_cannot_paint_the_result(estimate_of):
+def test_an_address_cannot_paint_the_result():
 
-    estimate = estimate_of()
-    text = shown(estimate_of(a=replace(estimate.a, address="[bold red]a.h5[/]")))
+    estimate = made_estimate()
+    text = shown(made_estimate(a=replace(estimate.a, address="[bold red]a.h5[/]")))
     assert "[bold red]a.h5[/]" in text
 
 
@@ -216,9 +217,9 @@ def test_a_comparison_fits_and_cuts_no_number(comparison, width):
         assert text.count(f"\n{start}") >= 2
 
 
-def test_a_name_longer_than_the_terminal_goes_on_in_the_next_line(comparison, critic_of):
+def test_a_name_longer_than_the_terminal_goes_on_in_the_next_line(comparison):
 
-    long = critic_of("a-critic-with-a-name-that-nobody-should-ever-have-to-type-on-any-command-line")
+    long = made_critic("a-critic-with-a-name-that-nobody-should-ever-have-to-type-on-any-command-line")
     text = shown(replace(comparison, baselines=(*comparison.baselines, long)), 72)
     assert max(len(line) for line in text.splitlines()) <= 72
     assert "0.9876" in text
@@ -249,11 +250,11 @@ def test_a_terminal_without_unicode_has_another_sign_for_plus_or_minus(compariso
     assert "±" not in table
 
 
-def test_a_baseline_cut_short_is_said_to_be_and_only_what_is_shown_is_counted(estimate_of, critic_of):
-    main = critic_of()
+def test_a_baseline_cut_short_is_said_to_be_and_only_what_is_shown_is_counted():
+    main = made_critic()
     main = replace(main, population=replace(main.population, jointly_with=3))
-    cut = replace(critic_of("relu-spectral", 0.3), interrupted=True)
-    text = " ".join(shown(estimate_of(critic=main, baselines=(cut,), interrupted=True)).split())
+    cut = replace(made_critic("relu-spectral", 0.3), interrupted=True)
+    text = " ".join(shown(made_estimate(critic=main, baselines=(cut,), interrupted=True)).split())
     assert "The 2 lower bounds for the populations hold together" in text
     assert "relu-spectral: interrupted before the budget was spent." in text
 
