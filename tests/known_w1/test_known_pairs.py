@@ -8,14 +8,14 @@ from wdist import estimate
 from wdist.critics.settings import CriticSettings
 from wdist.data.sources.pairs import absolute_value, cones, funnels, gaussian_scale, gaussian_shift, sphere
 
-# name: pair, steps, share of the truth that these steps reach (with a margin of a few percent), batch size
+# name: pair, steps, share of the truth that these steps reach with every seed and on every processor
 PAIRS = {
     "absolute value": (absolute_value, 60, 0.97),
-    "three cones": (lambda: cones(3), 1000, 0.93),
+    "three cones": (lambda: cones(3), 1000, 0.8),
     "sphere in 16 dimensions": (lambda: sphere(16), 150, 0.93),
     "Gaussian shift": (lambda: gaussian_shift(10, 2.0), 60, 0.95),
     "Gaussian scale": (lambda: gaussian_scale(4, 3.0), 100, 0.93),
-    "funnels": (lambda: funnels(2, 4), 150, 0.3),
+    "funnels": (lambda: funnels(2, 4), 150, 0.7),
 }
 SETTINGS = CriticSettings(width=64, depth=3, batch_size=128)
 
