@@ -41,6 +41,11 @@ def test_without_a_terminal_the_result_is_plain_text_of_80_columns(wdist, calls)
     assert 70 < max(len(line) for line in answer.out.splitlines()) <= 80
 
 
+def test_without_a_terminal_no_line_ends_in_spaces(wdist, calls):
+    for line in wdist("estimate", "a", "b").out.split("\n"):
+        assert line == line.rstrip(" ")
+
+
 def test_columns_widens_the_result(wdist, calls, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     assert 110 < max(len(line) for line in wdist(*estimate_words()).out.splitlines()) <= 120

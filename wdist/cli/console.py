@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TextIO
 
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 
 class _StreamConsole(SafeConsole):
@@ -27,6 +27,17 @@ class _StreamConsole(SafeConsole):
 def result_console() -> Console:
     """Console on stdout: as wide as the terminal; 80 columns (or ``COLUMNS``) and no colours elsewhere."""
     return _stream_console(sys.stdout)
+
+
+def print_result(made: RenderableType) -> None:
+    """Prints a result on stdout; in files and pipes, no line ends in the spaces that fill a row of a terminal."""
+    console = result_console()
+    if console.is_terminal:
+        console.print(made, crop=False)  # a long name without a place to break is wrapped by the terminal instead of being cut
+        return
+    with console.capture() as captured:
+        console.print(made, crop=False)
+    sys.stdout.write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
 
 
 def notes_console() -> Console:

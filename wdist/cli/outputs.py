@@ -302,10 +302,9 @@ class Outputs:
     def _print(self, result: Any, known: Mapping[str, Any]) -> None:
         made = _rendered(self.printed, result, known)
         if self.printed.name == "text":
-            from wdist.cli.console import result_console
+            from wdist.cli.console import print_result
 
-            # A long name without a place to break is wrapped by the terminal instead of being cut.
-            result_console().print(made, crop=False)
+            print_result(made)
         else:
             sys.stdout.write(made)
         sys.stdout.flush()

@@ -217,9 +217,9 @@ def _show(outputs: Outputs, document: dict[str, Any], rendered: RenderableType) 
 
         sys.stdout.write(text({"schema_version": SCHEMA_VERSION, "command": outputs.command, **document}))
     else:
-        from wdist.cli.console import result_console
+        from wdist.cli.console import print_result
 
-        result_console().print(rendered)
+        print_result(rendered)
 
 
 def _run(study: Study, request: BenchRequest | ReproduceRequest, checkpoint: opt.CheckpointOptions, outputs: Outputs) -> ExitStatus:
