@@ -16,7 +16,7 @@ WRONG = {
     "negative seed": (["estimate", "a", "b", "--seed", "-1"], "--seed"),
     "seed beyond all generators": (["estimate", "a", "b", "--seed", "99999999999999999999"], "at most"),
     "seed of a suite beyond all generators": (["bench", "gates", "--seed", "99999999999999999999"], "at most"),
-    "option without its value": (["estimate", "a", "b", "--budget"], "--budget"),
+    "option without its value": (["estimate", "a", "b", "--budget"], "'--budget' requires an argument; `wdist estimate --help`"),
     "budget in no unit": (["estimate", "a", "b", "--budget", "soon"], "45s, 2m or 1h"),
     "steps and budget": (["estimate", "a", "b", "--budget", "9s", "--steps", "9"], "give one of them"),
     "confidence in per cent": (["estimate", "a", "b", "--confidence", "95"], "written 0.95"),

@@ -50,6 +50,11 @@ def test_large_numbers_stay_short(n, shown):
     assert len(shown) <= 5
 
 
+@pytest.mark.parametrize(("n", "shown"), [(0, "0 steps"), (1, "1 step"), (60_000, "60,000 steps")])
+def test_one_of_a_kind_is_singular(n, shown):
+    assert numbers.counted_as(n, "step") == shown
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [(0.04, "0.0 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s"), (4200, "1 h 10 min"), (1.08e7, "125 days")],

@@ -222,7 +222,8 @@ def _explain(error: Exception, arguments: list[str]) -> int:
 
 def _usage_sentence(error: Any, arguments: list[str]) -> str:
     """Says what is wrong with the command line, and suggests what was meant."""
-    command = error.ctx.command_path if error.ctx is not None else "wdist"
+    called = " ".join(["wdist", *(each for each in arguments[:1] if not each.startswith("-"))])
+    command = called if error.ctx is None else error.ctx.command_path
     help_hint = f"`{command} --help` lists all options"
     unknown = getattr(error, "option_name", None)
     if unknown is not None and hasattr(error, "possibilities"):

@@ -320,7 +320,7 @@ def _measure_blocks(pair: Pair, plan: BlockPlan, errors: ErrorBudget, run: Run) 
     """The mean distance between blocks; None if the run is interrupted."""
 
     def measured() -> Blocks | None:
-        run.agenda.stage(f"transport between blocks of {plan.size} samples", plan.seconds)
+        run.agenda.stage(f"transport between blocks of {plan.size} sample{'s' * (plan.size > 1)}", plan.seconds)
         return block_distances(pair, run.metric, plan, deadline=_stop_time(run, plan.seconds), **_mean_options(pair, errors, run))
 
     return run.interruption.attempt(measured)

@@ -74,7 +74,8 @@ class Interval:
         """The estimand, as the subject of a sentence."""
         if self.anytime:
             return "What critics trained on earlier samples find on later ones, on average,"
-        return SUBJECTS[self.on] if self.size is None else SUBJECTS[self.on].replace("few", str(self.size))
+        fresh = "few fresh samples" if self.size is None else f"{self.size} fresh sample{'s' * (self.size > 1)}"
+        return SUBJECTS[self.on].replace("few fresh samples", fresh)
 
     @property
     def contradictory(self) -> bool:

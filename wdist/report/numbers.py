@@ -40,6 +40,11 @@ def counted(n: int) -> str:
     return f"{n:,}"
 
 
+def counted_as(n: int, noun: str) -> str:
+    """A count of something: ``1 step``, ``60,000 samples``."""
+    return f"{counted(n)} {noun}{'' if n == 1 else 's'}"
+
+
 def compact(n: int) -> str:
     """A whole number in at most five characters: ``812``, ``67.2k``, ``1.05M``."""
     for factor, suffix in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):

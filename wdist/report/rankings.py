@@ -6,7 +6,7 @@ from math import comb
 from wdist.comparison.entry import Entry
 from wdist.comparison.orders import OrderClaim
 from wdist.comparison.ranking import Comparison, ComparisonShard, Separation
-from wdist.report.numbers import at_most, counted, level, lower_bound, nearest, p_value
+from wdist.report.numbers import at_most, counted, counted_as, level, lower_bound, nearest, p_value
 from wdist.report.sentences import DIGITS, METRICS, units
 
 LEVELS = {"samples": "samples", "population": "populations", "reference": "reference", "detected": "detected", "block": "blocks"}
@@ -96,8 +96,8 @@ def levels_of_order(comparison: Comparison) -> Iterator[str]:
     blocks = next((entry.estimate.block for entry in comparison.ranking if entry.estimate.block is not None), None)
     if orders.block.tested and blocks is not None:
         yield (
-            f"blocks: the order of mean distances between {counted(blocks.size)} samples a side, less half of those within each "
-            f"side, tested in pairs, asymptotic"
+            f"blocks: the order of mean distances between {counted_as(blocks.size, 'sample')} a side, less half of those within "
+            f"each side, tested in pairs, asymptotic"
         )
     if orders.detected.tested or orders.block.tested:
         yield f"p-values are adjusted for all pairs of a level (Holm); each level holds at {confidence} on its own"

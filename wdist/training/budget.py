@@ -32,7 +32,7 @@ class Budget:
             raise UsageError(f"--budget must be a positive length of time, not {self.seconds:g} s; write 45s, 2m or 1h")
 
     def __str__(self) -> str:
-        return f"{self.steps:,} steps" if self.steps is not None else f"{self.seconds:.3g} s"
+        return f"{self.steps:,} step{'s' * (self.steps > 1)}" if self.steps is not None else f"{self.seconds:.3g} s"
 
     @classmethod
     def of(cls, budget: object) -> "Budget":

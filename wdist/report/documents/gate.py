@@ -6,7 +6,7 @@ from wdist.data.sources.source import SourceInfo
 from wdist.gates.gate import GateResult
 from wdist.gates.verdict import Verdict
 from wdist.report.documents.markdown import code, escaped, one_line
-from wdist.report.numbers import at_least, at_most, certificate, counted, duration, level, lower_bound, nearest
+from wdist.report.numbers import at_least, at_most, certificate, counted, counted_as, duration, level, lower_bound, nearest
 from wdist.report.sentences import ESTIMANDS, METRICS, chosen_by_folds, marks, units
 
 _LEVELS = {"pass": "notice", "fail": "error", "inconclusive": "warning"}
@@ -56,7 +56,7 @@ def _interval(result: GateResult, on: str) -> str:
     block = result.estimate.block
     if on == "block" and block is not None:
         ends = f"{at_least(block.lower)} to {at_most(block.upper)}, at {level(block.confidence)}"
-        return f"{ends}; of {counted(block.size)} samples a side, {nearest(block.within_a)} within A"
+        return f"{ends}; of {counted_as(block.size, 'sample')} a side, {nearest(block.within_a)} within A"
     samples, population = result.estimate.samples, result.estimate.population
     upper: float | None
     if on == "reference" and (found := result.estimate.semi_discrete) is not None:

@@ -18,6 +18,7 @@ from wdist.report.numbers import (
     certificate,
     compact,
     counted,
+    counted_as,
     duration,
     level,
     lower_bound,
@@ -99,7 +100,7 @@ def source_line(info: SourceInfo) -> Text:
     amount = "endless draws" if info.count is None else f"{counted(info.count)} samples"
     facts = [f"{amount} of shape {shape(info.event_shape)}", info.dtype]
     if info.columns is not None and info.count is not None:  # a column of categories has several coordinates
-        facts[0] = f"{counted(info.count)} rows of {counted(len(info.columns))} column{'s' if len(info.columns) > 1 else ''}"
+        facts[0] = f"{counted_as(info.count, 'row')} of {counted_as(len(info.columns), 'column')}"
     if info.units.startswith(info.dtype):
         facts[-1] = info.units
     elif info.units not in ("as stored", "of the definition", ""):
@@ -138,7 +139,7 @@ def _floor_line(floor: NoiseFloor) -> Text:
 
 
 def _block_line(block: Blocks) -> Text:
-    line = Text.assemble((lower_bound(block.lower, DIGITS), ACCENT), f" <= E W1 of {counted(block.size)} samples <= ")
+    line = Text.assemble((lower_bound(block.lower, DIGITS), ACCENT), f" <= E W1 of {counted_as(block.size, 'sample')} <= ")
     line.append(at_most(block.upper, DIGITS), style=ACCENT)
     asymptotic = ", asymptotic" if block.method == "student" else ""
     within = f"  at {level(block.confidence)}{asymptotic}; within A {nearest(block.within_a, 4)}, B {nearest(block.within_b, 4)}"

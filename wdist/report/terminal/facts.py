@@ -140,8 +140,8 @@ def _fact(value: Any, name: str) -> str:
         case int():
             return counted(value)
         case float():
-            shown = nearest(value, 6)
-            return shown.rstrip("0").rstrip(".") if "." in shown and "e" not in shown else shown
+            number, e, exponent = nearest(value, 3 if name == "megabytes" else 6).partition("e")
+            return (number.rstrip("0").rstrip(".") if "." in number else number) + e + exponent
         case str() if name == "digest":
             return f"{value[:_DIGITS_OF_DIGEST]}..."
         case tuple() | list() if name.endswith("shape"):

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from wdist.report.numbers import at_most, counted, duration, lower_bound, nearest
+from wdist.report.numbers import at_most, counted, counted_as, duration, lower_bound, nearest
 from wdist.training.observer import (
     CriticFinished,
     CriticStarted,
@@ -301,4 +301,4 @@ def _finished(event: CriticFinished) -> str:
     ending = "interrupted after " if event.interrupted else ""
     if not event.steps:
         return f"{ending}{duration(event.seconds)}{best}"
-    return f"{ending}{counted(event.steps)} steps in {duration(event.seconds)}{best}"
+    return f"{ending}{counted_as(event.steps, 'step')} in {duration(event.seconds)}{best}"
