@@ -6,6 +6,7 @@ import torch
 
 from tests.trials import exact_w1, trial, two_moons
 from wdist.bounds.certificate import certify
+from wdist.critics import max_sliced
 from wdist.critics.max_sliced import potential_on_the_line
 from wdist.data.sources.pairs import gaussian_scale, sphere
 from wdist.data.standardisation import Standardisation
@@ -52,6 +53,20 @@ def test_the_best_line_is_at_least_any_random_one_and_the_means(metric, generato
     w = w / torch.linalg.vector_norm(w, ord=metric.dual, dim=1, keepdim=True)
     sliced = max(float(((a @ v).sort().values - (b @ v).sort().values).abs().mean()) for v in w)
     assert max(value["mean-difference"], sliced * 0.99) <= value["max-sliced"] <= exact_w1(a.numpy(), b.numpy(), metric.p)
+
+
+def test_the_search_for_the_best_line_takes_fewer_steps_for_samples_with_many_coordinates(monkeypatch):
+    """It cannot be stopped, and would take many seconds of a short budget."""
+    steps, grad = [], torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *arguments: steps.append(1) or grad(*arguments))
+    a, b = (torch.from_numpy(side) for side in two_moons(80, 80, 3))
+    taken = []
+    for numbers in (80 * 3, 40 * 3, 1):
+        monkeypatch.setattr(max_sliced, "_STEPPED_NUMBERS", numbers)
+        steps.clear()
+        max_sliced.max_sliced(a, b, L2)
+        taken.append(len(steps))
+    assert taken == [80, 40, 20]
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=str)

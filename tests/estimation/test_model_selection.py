@@ -170,6 +170,25 @@ def test_nothing_more_is_tried_once_a_length_of_time_is_exceeded(monkeypatch):
     assert [attempt.name for attempt in found.tried] == [automatic()[0].name]
 
 
+def test_a_formula_that_takes_long_is_not_begun_if_it_would_end_late(monkeypatch):
+    """It cannot be stopped, unlike a training."""
+    for grace, tried in ((2.0, False), (math.inf, True)):
+        monkeypatch.setattr(model_selection, "_GRACE", grace)
+        found = chosen(*two_moons(150, 120, 3), seconds=0.4)
+        assert ("c-transform" in [attempt.name for attempt in found.tried]) == tried
+
+
+def test_some_thousand_samples_judge_a_critic_however_many_there_are(monkeypatch):
+    for name, value in (("_VALIDATED_ROWS", 12), ("_LEAST_VALIDATED", 5), ("_VALIDATED_NUMBERS", 21)):
+        monkeypatch.setattr(model_selection, name, value)
+    counts, evaluate = [], model_selection.evaluate_rows
+    monkeypatch.setattr(model_selection, "evaluate_rows", lambda critic, rows: counts.append(rows.count) or evaluate(critic, rows))
+    chosen(*two_moons(150, 120, 3), only=("mean-difference",))
+    assert not counts, "a single kind needs no judge"
+    chosen(*two_moons(150, 120, 3), only=("mean-difference", "max-sliced"))
+    assert set(counts) == {7}
+
+
 def test_two_put_together_come_last_and_are_a_choice_like_any_other():
     found = chosen(*two_moons(150, 120, 3))
     *single, both = found.tried

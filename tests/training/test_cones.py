@@ -12,8 +12,8 @@ from wdist.data.sources.pairs import funnels
 from wdist.studies.bench.tightness import fall
 from wdist.training.budget import Budget
 from wdist.training.catalogue import CATALOGUE
-from wdist.training.envelopes import first_centres
-from wdist.training.kind import TrainingJob
+from wdist.training.envelopes import EnvelopeSearch, first_centres
+from wdist.training.kind import DataShape, TrainingJob
 from wdist.training.mixture import mixture_means
 
 CONES = CATALOGUE["cones"]
@@ -85,6 +85,18 @@ def test_few_cones_are_tried_where_samples_are_few_and_generalise():
     found = trial(a, b, name="cones", steps=100, settings=CriticSettings())
     assert found.settings["centres"] == 16
     assert fall(found, *pair.coupled(4000, torch.Generator().manual_seed(2))) > 0.88
+
+
+@pytest.mark.parametrize("seconds", [1e-9, None])
+def test_once_the_time_is_up_only_both_orientations_are_tried(seconds, monkeypatch):
+    """A single step on large samples may take longer than the whole budget."""
+    tried, run = [], EnvelopeSearch.run
+    monkeypatch.setattr(EnvelopeSearch, "run", lambda search, *arguments: tried.append(arguments[1]) or run(search, *arguments))
+    kind, pair = CATALOGUE["cones"], pair_of(*two_moons(600, 600, 3))
+    spec = kind.resolve(CriticSettings(), DataShape.of(pair))
+    budget = Budget(steps=2) if seconds is None else Budget(seconds=seconds)
+    kind.fit(spec, TrainingJob(pair=pair, seed=0, device=CPU), budget)
+    assert (tried == [1, -1]) == (seconds is not None)
 
 
 def test_few_elliptic_cones_are_tried_where_samples_are_few_unless_their_number_is_given():

@@ -49,6 +49,9 @@ _REFIT_SHARE = 0.15
 """Fraction of a time budget for fitting the chosen critic again."""
 _GRACE = 5.0
 """Seconds by which a time budget may be exceeded before candidates are left out."""
+_VALIDATED_ROWS, _LEAST_VALIDATED, _VALIDATED_NUMBERS = 1 << 15, 1 << 12, 1 << 26
+"""Most samples of each side that judge a critic: a critic of thousands of cones takes minutes for a million. Of samples with many
+coordinates, fewer, so that these are at most the last number, but not fewer than the second."""
 _BLEND_NUMBERS = 1 << 23
 """Most coordinates of training samples used to decide how two critics are combined."""
 
@@ -125,7 +128,7 @@ def select_critics(
         for search in searches:
             search.prolong(budget, min(1 - quick, time_left.share()))
     for spec in (spec for spec in requested.specs if spec.kind.slow_to_start):
-        if not time_left.none():
+        if not time_left.less_than(spec.seconds):
             _try(spec, searches, None, agenda)
     return [search.choose(budget) for search in searches]
 
@@ -134,7 +137,7 @@ class _TimeLeft:
     """Remaining time of all jobs together, by the clock, because formulas and validation take time, too."""
 
     def __init__(self, budget: Budget | None, jobs: int) -> None:
-        self._seconds = math.inf if budget is None or budget.seconds is None else budget.seconds * jobs
+        self._jobs, self._seconds = jobs, math.inf if budget is None or budget.seconds is None else budget.seconds * jobs
         self._began = now()
 
     def share(self) -> float:
@@ -146,6 +149,10 @@ class _TimeLeft:
     def none(self) -> bool:
         """Whether nothing more should be tried."""
         return self.share() <= 0
+
+    def less_than(self, seconds: float) -> bool:
+        """Whether something that takes this long for each job would end late, by more than :data:`_GRACE`."""
+        return self.share() * self._seconds <= seconds * self._jobs
 
 
 def _named(
@@ -400,14 +407,16 @@ class _Validated:
 
 def _validated(trained: TrainedCritic, pair: Pair, metric: GroundMetric) -> _Validated:
     """The validation value of a critic, which is clipped first if its tails are heavy."""
-    a, b = (evaluate_rows(trained.critic, side.validation) for side in (pair.a, pair.b))
+    most = max(_LEAST_VALIDATED, min(_VALIDATED_ROWS, _VALIDATED_NUMBERS // pair.a.info.dim))
+    sides = [side.validation.some(most) for side in (pair.a, pair.b)]
+    a, b = (evaluate_rows(trained.critic, side) for side in sides)
     values = torch.from_numpy(a.values), torch.from_numpy(b.values)
     # Multipliers prove a bound for the layers as they are.
     share = clipped_share(*values, errors=_SURELY) if trained.critic.multipliers is None else 0.0
     if share:
         head = clipped(trained.critic, *ends(*values, share))
         trained = replace(trained, name=f"clipped {trained.name}", title=f"{trained.title}, clipped", critic=head)
-        a, b = (evaluate_rows(head, side.validation) for side in (pair.a, pair.b))
+        a, b = (evaluate_rows(head, side) for side in sides)
     bound = certify(trained.critic, metric).lipschitz_bound
     error = math.sqrt(sum(float(side.values.var()) / len(side.values) for side in (a, b)))
     return _Validated(critic=trained, value=dual_value(a, b) / bound, error=error / bound)

@@ -135,8 +135,10 @@ class EnvelopeKind(RefittableKind[ResolvedEnvelope]):
             for sign in self.orientations:
                 search.run(usual, sign, trial)
             for initialisation in others:
-                search.run(initialisation, search.best.sign, trial)
-            search.run(search.best.initialisation, search.best.sign, search.rest())
+                if not search.late:
+                    search.run(initialisation, search.best.sign, trial)
+            if not search.late:
+                search.run(search.best.initialisation, search.best.sign, search.rest())
         else:
             (sign,) = self.orientations
             search.run(usual, sign, search.budget)
@@ -205,6 +207,11 @@ class EnvelopeSearch:
     def seconds(self) -> float:
         """Time since the start."""
         return self._clock.seconds
+
+    @property
+    def late(self) -> bool:
+        """Whether a time budget has ended, because each step took long; the first process decides."""
+        return self.budget.timed and self._clock.fraction(self._steps) >= 1
 
     @property
     def best(self) -> Trained:
