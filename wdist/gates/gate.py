@@ -1,5 +1,6 @@
 """``gate``: a verdict on two sources, from one estimate and the limits for W1."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -111,38 +112,47 @@ def run_gate(
         recorded.interval(limits.on)
     observer.notify(Stage(what="opening the sources"))
     sides = (open_source(a, options.access, seed=options.seed), open_source(b, options.access, seed=options.seed))
+    _check_sides(sides, options, limits, proof)
+    if recorded is not None:
+        _check_recorded(recorded, sides[0], options)
+    if proof is not None:
+        found, timed, trained = _proved(proof, sides, options, observer), False, True
+    else:
+        critic_left_open = (options.critic, options.critics, options.settings) == (AUTO, None, CriticSettings())
+        trained = not critic_left_open or limits.on in ("population", "detected") or limits.max_lower is not None
+        options, timed = _options_of_gate(options, limits, recorded, trained=trained), options.timed
+        found = run_estimate(*sides, options, observer=observer, command="gate", to_distribution=limits.on == "reference")
+    _check_found(recorded, found)
+    return judged(found, rules_of(limits, recorded, found), on=limits.on, recorded=recorded, timed=timed, trained=trained)
+
+
+def _check_sides(sides: Sequence[Source], options: EstimateOptions, limits: GateLimits, proof: str | Path | None) -> None:
+    """Makes sure that the estimand of ``--on`` is defined for the sides; raises UsageError."""
+    endless = [isinstance(side, EndlessSource) for side in sides]
     if limits.on in ("detected", "block", "reference") and proof is not None:
         raise UsageError(f"--proof holds bounds of W1, but not what --on {limits.on} judges; leave out one of them")
-    if limits.on == "samples" and all(isinstance(side, EndlessSource) for side in sides):
+    if limits.on == "samples" and all(endless):
         raise UsageError(
             "--on samples judges two sets of samples, but both sides are drawn without end; leave it out, or save draws"
         )
-    if limits.on == "reference" and [isinstance(side, EndlessSource) for side in sides] != [False, True]:
+    if limits.on == "reference" and endless != [False, True]:
         raise UsageError(
             "--on reference judges W1 from stored samples of A to what B draws without end; give a file as A and a generator as B, "
             "or leave it out"
         )
     if limits.on == "reference" and options.draws is not None and options.draws < LEAST_DRAWS:
         raise UsageError(f"--on reference needs --draws of at least {LEAST_DRAWS}, not {options.draws}")
-    if recorded is not None:
-        _check_recorded(recorded, sides[0], options)
-    if proof is not None:
-        found = _proved(proof, sides, options, observer)
-        _check_found(recorded, found)
-        return judged(found, rules_of(limits, recorded, found), on=limits.on, recorded=recorded)
-    critic_left_open = (options.critic, options.critics, options.settings) == (AUTO, None, CriticSettings())
-    untrained = critic_left_open and limits.on in ("samples", "block", "reference") and limits.max_lower is None
+
+
+def _options_of_gate(options: EstimateOptions, limits: GateLimits, recorded: Recorded | None, *, trained: bool) -> EstimateOptions:
+    """Options of the estimate: only as much as the verdict rests on, and blocks like those of the baseline."""
+    if not trained:
+        options = replace(options, critic="mean-difference")
     if limits.on == "block" and recorded is not None and recorded.blocks is not None and options.blocks is None:
         options = replace(options, blocks=recorded.blocks.size)
-    if untrained:
-        options = replace(options, critic="mean-difference")
     if limits.on not in ("population", "detected"):
         options = replace(options, folds=options.folds or 1)  # the verdict rests on transport alone
-    options = replace(options, couplings=options.couplings and limits.max_lower is None)
-    found = run_estimate(*sides, options, observer=observer, command="gate", to_distribution=limits.on == "reference")
-    _check_found(recorded, found)
-    rules = rules_of(limits, recorded, found)
-    return judged(found, rules, on=limits.on, recorded=recorded, timed=options.timed, trained=not untrained)
+    return replace(options, couplings=options.couplings and limits.max_lower is None)
 
 
 def _proved(proof: str | Path, sides: tuple[Source, Source], options: EstimateOptions, observer: Observer) -> Estimate:

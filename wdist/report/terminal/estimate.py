@@ -272,7 +272,7 @@ def remarks(estimate: Estimate) -> list[RenderableType]:
         facts.add_row("features", Text(f"W1 in the space of the features {estimate.features.spec}, {estimate.features.what}"))
     facts.add_row("metric", Text(f"{metric.removesuffix(' metric')}, {units(estimate.a, estimate.b)}"))
     main = estimate.critic
-    lines = [_reading(estimate), f"{main.name}: {_settings(main)}; {_ending(main)}."]
+    lines = [" ".join(_reading(estimate)), f"{main.name}: {_settings(main)}; {_ending(main)}."]
     cut_short = [baseline.name for baseline in estimate.baselines if baseline.interrupted]
     if cut_short:
         lines.append(f"{', '.join(cut_short)}: interrupted before the budget was spent.")
@@ -281,9 +281,10 @@ def remarks(estimate: Estimate) -> list[RenderableType]:
     return [facts, Text(""), *(Text(line, style="dim") for line in lines)]
 
 
-def _reading(estimate: Estimate) -> str:
+def _reading(estimate: Estimate) -> Iterator[str]:
+    """Sentences on how to read the intervals and the tables."""
     population = estimate.population
-    reading = "K is the certificate, an upper bound of the critic's Lipschitz constant; every bound is divided by it."
+    yield "K is the certificate, an upper bound of the critic's Lipschitz constant; every bound is divided by it."
     # The error was divided among all planned bounds; after an interruption, fewer are stated.
     averaged = population.method == "cross-fitted"
     stated = len(estimate.critics) * (1 if averaged else estimate.folds or 1) + (population.upper is not None)
@@ -292,37 +293,36 @@ def _reading(estimate: Estimate) -> str:
     holding = (
         f"The {shown} {bounds} for the populations hold together" if shown > 1 else "The lower bound for the populations holds"
     )
-    reading += f" {holding} at {level(population.confidence)} confidence, {held_out(population)}."
+    yield f"{holding} at {level(population.confidence)} confidence, {held_out(population)}."
     if estimate.folds is not None:
         bound = (
             "the lower bounds for the populations rest on all of them" if averaged else "each lower bound is that of the best fold"
         )
-        reading += f" {_held_out_folds(len(estimate.critic.folds), estimate.folds)} held out from one training; {bound}."
+        yield f"{_held_out_folds(len(estimate.critic.folds), estimate.folds)} held out from one training; {bound}."
         if kinds := chosen_by_folds(estimate.critic):
-            reading += f" The folds chose different critics ({kinds}); the tables name that of the best fold."
+            yield f"The folds chose different critics ({kinds}); the tables name that of the best fold."
     if estimate.detected is not None:
-        reading += f" {about_detected(estimate.detected)}"
+        yield about_detected(estimate.detected)
     if estimate.divergence is not None:
-        reading += f" {about_divergence(estimate.divergence)}"
+        yield about_divergence(estimate.divergence)
     drawn = [f"{counted(n)} draws of {side}" for side, info, n in _sides(estimate) if info.count != n]
     if drawn:
-        reading += f" The samples are {' and '.join(drawn)}."
+        yield f"The samples are {' and '.join(drawn)}."
     if estimate.samples.upper is not None:
-        reading += " Full bars reach the " + ("exact value." if estimate.samples.exact else "upper bound.")
+        yield f"Full bars reach the {'exact value' if estimate.samples.exact else 'upper bound'}."
     if estimate.tightness is not None:
-        reading += " Tightness is the held-out estimate divided by the truth."
+        yield "Tightness is the held-out estimate divided by the truth."
     if any(not critic.bound_by_construction for critic in estimate.critics):
-        reading += (
-            " Without a constraint a raw value is not a bound: a slope above 1 shows that it is too large, and only division by K "
+        yield (
+            "Without a constraint a raw value is not a bound: a slope above 1 shows that it is too large, and only division by K "
             "makes it valid."
         )
     repeats = max((critic.repeats for critic in estimate.critics if critic.repeats), key=lambda each: len(each.seeds), default=None)
     if repeats is not None:
-        reading += (
-            f" ± is the standard deviation over {len(repeats.seeds)} seeds on this one split; all values are those of the first, "
+        yield (
+            f"± is the standard deviation over {len(repeats.seeds)} seeds on this one split; all values are those of the first, "
             f"seed {repeats.seeds[0]}."
         )
-    return reading
 
 
 def _held_out_folds(done: int, folds: int) -> str:

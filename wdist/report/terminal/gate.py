@@ -94,34 +94,9 @@ def _ends(interval: Interval) -> str:
 
 def _judgement(result: GateResult) -> Iterator[str]:
     """Remarks on the interval that was judged, the baseline, and repeatability."""
-    if result.confidence is None:
-        judged = "The two sample sets were judged (--on samples): both bounds are certain."
-    elif result.looks:
-        judged = (
-            f"What critics find was judged, not W1, after each batch ({len(result.looks)} in all); all looks hold together at "
-            f"{level(result.confidence)}. The bounds above are from the samples before the last batch."
-        )
-    elif result.on == "detected":
-        one = "each bound holds on its own" if result.interval.one_sided else "the interval holds"
-        tests = "both rules hold" if len(result.judged) > 1 else one
-        judged = f"What the critic finds was judged (--on detected), not W1; {tests} at {level(result.confidence)}."
-    elif result.on == "block":
-        tests = "both rules hold" if len(result.judged) > 1 else "the interval holds"
-        judged = (
-            f"The mean distance between blocks was judged (--on block), which is larger than W1; {tests} at "
-            f"{level(result.confidence)}."
-        )
-    elif result.on == "reference":
-        judged = (
-            f"W1 from the samples of A to the distribution of B was judged (--on reference); both bounds hold together at "
-            f"{level(result.confidence)}."
-        )
-    else:
-        ends = "both bounds" if result.recorded is None else "its bounds and those of the baseline"
-        judged = f"The distributions were judged (--on population); {ends} hold together at {level(result.confidence)}."
-    if result.recorded is not None:
-        judged += f" Baseline: {result.recorded.document}, {result.recorded.source} against the same reference."
-    yield judged
+    recorded = result.recorded
+    baseline = "" if recorded is None else f" Baseline: {recorded.document}, {recorded.source} against the same reference."
+    yield f"{_judged(result)}{baseline}"
     if result.training_note is not None:
         yield result.training_note
     if result.timed:
@@ -132,3 +107,25 @@ def _judgement(result: GateResult) -> Iterator[str]:
         yield "A GPU sums in any order: another run may give different digits. With --device cpu they are reproducible."
     else:
         yield "The same inputs, seed and machine give the same digits."
+
+
+def _judged(result: GateResult) -> str:
+    """What was judged, and how surely."""
+    if result.confidence is None:
+        return "The two sample sets were judged (--on samples): both bounds are certain."
+    sure = f"at {level(result.confidence)}."
+    if result.looks:
+        return (
+            f"What critics find was judged, not W1, after each batch ({len(result.looks)} in all); all looks hold together {sure} "
+            f"The bounds above are from the samples before the last batch."
+        )
+    one = "each bound holds on its own" if result.interval.one_sided else "the interval holds"
+    tests = "both rules hold" if len(result.judged) > 1 else one
+    ends = "both bounds" if result.recorded is None else "its bounds and those of the baseline"
+    together = f"hold together {sure}"
+    return {
+        "detected": f"What the critic finds was judged (--on detected), not W1; {tests} {sure}",
+        "block": f"The mean distance between blocks was judged (--on block), which is larger than W1; {tests} {sure}",
+        "reference": f"W1 from the samples of A to the distribution of B was judged (--on reference); both bounds {together}",
+        "population": f"The distributions were judged (--on population); {ends} {together}",
+    }[result.on]

@@ -408,38 +408,36 @@ def _frozen(critic: Critic, shape: Shape) -> FrozenCritic:
 
 def conclude(rows: Sequence[Row]) -> Conclusion:
     """Checks whether both sides agree and, on a GPU, whether it is as fast as it should be."""
-    agreements = [row for row in rows if isinstance(row, AgreementRow)]
-    timed = [row for row in rows if isinstance(row, GpuStepRow)]
-    checks = []
-    if agreements:
-        wrong = [row.name for row in agreements if not row.agrees]
-        detail = f"{len(wrong)} of {len(agreements)} do not" + (f": {', '.join(wrong)}" if wrong else "")
-        checks.append(ClaimCheck(claim="Both sides agree.", holds=not wrong, detail=detail))
-    if timed:
-        loose = max(row.lipschitz_bound for row in timed) - 1
-        claim = "In every precision, the certificate is 1 up to rounding."
-        checks.append(ClaimCheck(claim=claim, holds=loose < 1e-9, detail=f"at most 1 + {max(loose, 0.0):.1e}"))
     on_gpu = any(row.memory is not None for row in rows if not isinstance(row, AgreementRow))
-    if on_gpu and timed:
-        last = timed[-1]
-        widest = [row for row in timed if (row.shape, row.group_size, row.batch) == (last.shape, last.group_size, last.batch)]
-        best, target = max(widest, key=lambda row: row.share), _DEVICE_TARGETS["share"]
-        claim = f"Steps of {best.shape}, batch {best.batch}, reach {percent(target, 0)} of the product rate."
-        checks.append(
-            ClaimCheck(claim=claim, holds=best.share >= target, detail=f"{percent(best.share)}: {best.precision}, {best.how}")
-        )
-    whole = [row for row in rows if isinstance(row, WorkRow) and row.unit == "trainings"]
-    if on_gpu and whole:
-        target = _DEVICE_TARGETS["speedup"]
-        claim = f"The GPU trains {target:g} times as fast as the CPU."
-        checks.append(ClaimCheck(claim=claim, holds=whole[0].speedup >= target, detail=f"{whole[0].speedup:.1f} times"))
     remarks = [
         "Steps: as wdist trains; the same calls without reads from the device (eager); and these as one CUDA graph (captured). The "
         "share is of the rate of the first layer's product in the same precision."
     ]
     if rows and not on_gpu and not all(isinstance(row, AgreementRow) for row in rows):
         remarks.insert(0, "Both sides are the CPU.")
-    return Conclusion(checks=tuple(checks), remarks=tuple(remarks) if rows else ())
+    return Conclusion(checks=tuple(_checks(rows, on_gpu=on_gpu)), remarks=tuple(remarks) if rows else ())
+
+
+def _checks(rows: Sequence[Row], *, on_gpu: bool) -> Iterator[ClaimCheck]:
+    if agreements := [row for row in rows if isinstance(row, AgreementRow)]:
+        wrong = [row.name for row in agreements if not row.agrees]
+        detail = f"{len(wrong)} of {len(agreements)} do not" + (f": {', '.join(wrong)}" if wrong else "")
+        yield ClaimCheck(claim="Both sides agree.", holds=not wrong, detail=detail)
+    if timed := [row for row in rows if isinstance(row, GpuStepRow)]:
+        loose = max(row.lipschitz_bound for row in timed) - 1
+        claim = "In every precision, the certificate is 1 up to rounding."
+        yield ClaimCheck(claim=claim, holds=loose < 1e-9, detail=f"at most 1 + {max(loose, 0.0):.1e}")
+    if on_gpu and timed:
+        last = timed[-1]
+        widest = [row for row in timed if (row.shape, row.group_size, row.batch) == (last.shape, last.group_size, last.batch)]
+        best, target = max(widest, key=lambda row: row.share), _DEVICE_TARGETS["share"]
+        claim = f"Steps of {best.shape}, batch {best.batch}, reach {percent(target, 0)} of the product rate."
+        yield ClaimCheck(claim=claim, holds=best.share >= target, detail=f"{percent(best.share)}: {best.precision}, {best.how}")
+    whole = [row for row in rows if isinstance(row, WorkRow) and row.unit == "trainings"]
+    if on_gpu and whole:
+        target = _DEVICE_TARGETS["speedup"]
+        claim = f"The GPU trains {target:g} times as fast as the CPU."
+        yield ClaimCheck(claim=claim, holds=whole[0].speedup >= target, detail=f"{whole[0].speedup:.1f} times")
 
 
 STUDIES = (

@@ -18,6 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from wdist.comparison.compare import run_comparison
+from wdist.comparison.orders import Order
 from wdist.comparison.ranking import Comparison
 from wdist.data.sources.source import random_stream
 from wdist.estimation.options import EstimateOptions
@@ -160,22 +161,29 @@ def rows_of(
         separate = sum(bool(comparison.orders.population.claims) for comparison in found)
         yield TwinRow(ladder=ladder.name, samples=n, runs=len(found), not_separable=len(found) - separate)
         return
-    known, rankings = set(combinations(names, 2)), [comparison.ranking for comparison in found]
-    claims = [{(claim.nearer, claim.farther) for claim in comparison.orders.population.claims} for comparison in found]
+    claims = [_pairs(comparison.orders.population) for comparison in found]
+    by_samples = [sorted(comparison.ranking, key=lambda entry: entry.samples.lower) for comparison in found]
     yield LadderRow(
         ladder=ladder.name,
         samples=n,
         rungs=len(names),
         runs=len(found),
-        right=sum([entry.name for entry in ranking] == names for ranking in rankings),
-        samples_right=sum(
-            [entry.name for entry in sorted(ranking, key=lambda entry: entry.samples.lower)] == names for ranking in rankings
-        ),
+        right=sum([entry.name for entry in comparison.ranking] == names for comparison in found),
+        samples_right=sum([entry.name for entry in ranking] == names for ranking in by_samples),
         claimed=sum(map(len, claims)),
-        wrong=sum(not claimed <= known for claimed in claims),
+        wrong=sum(not claimed <= set(combinations(names, 2)) for claimed in claims),
     )
+    yield from _rungs(ladder, names, found)
+
+
+def _pairs(order: Order) -> set[tuple[str, str]]:
+    """The claimed pairs of names, the nearer one first."""
+    return {(claim.nearer, claim.farther) for claim in order.claims}
+
+
+def _rungs(ladder: Ladder, names: Sequence[str], found: Sequence[Comparison]) -> Iterator[RungRow]:
     for place, name in enumerate(names):
-        bounds = [entry.population for ranking in rankings for entry in ranking if entry.name == name]
+        bounds = [entry.population for comparison in found for entry in comparison.ranking if entry.name == name]
         estimates, uppers = [bound.estimate for bound in bounds], [bound.upper for bound in bounds if bound.upper is not None]
         yield RungRow(
             ladder=ladder.name,
@@ -192,7 +200,7 @@ def rows_of(
 def _claims(ladder: Ladder, names: Sequence[str], n: int, comparison: Comparison, seed: int) -> dict[str, set[tuple[str, str]]]:
     """Level -> claimed pairs of names, the nearer one first."""
     claims: dict[str, set[tuple[str, str]]] = {
-        order.level: {(claim.nearer, claim.farther) for claim in order.claims}
+        order.level: _pairs(order)
         for order in comparison.orders.levels[1:]
         if order.tested or (order.level == "population" and not ladder.tests_only)
     }
