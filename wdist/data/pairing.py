@@ -1,7 +1,7 @@
 """Pairs of comparable sources: opened, split and standardised."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -116,32 +116,22 @@ def open_pair(
     held-out samples are independent, equal samples raise no warning. ``progress`` receives the completed fraction of the
     passes over both sides.
     """
-    passes = 2 if features is None else 4
-
-    def read(number: int, fraction: float) -> None:
-        progress((number + fraction) / passes)
-
     opened = [open_source(side, access, seed=seed) for side in (a, b)]
     if encoding is None:
         joint = jointly_encoded(opened, access, seed=seed, metric=metric)
     else:
         joint = encoded_as(opened, encoding, metric=metric)
-    sides = comparable(joint.sources, access, seed=seed, mapped=features is not None, progress=read)
-    (source_a, found_a), (source_b, found_b) = (
-        (side.source, side.survey) if features is None else _mapped(side, features, access, partial(read, 2 + number))
-        for number, side in enumerate(sides)
-    )
-    if features is not None:
-        check_one_space(source_a, source_b)
+    sources, warnings = _surveyed(joint.sources, features, access, seed=seed, progress=progress)
 
-    def measured(side: int, source: Source, found: Survey | None) -> Measure:
-        digest = None if found is None else found.digest
+    def measured(side: int) -> Measure:
+        source, survey = sources[side]
+        digest = None if survey is None else survey.digest
         held = draws if isinstance(source, EndlessSource) else most_held[side]
         return make_measure(source, side=side, seed=seed, device=device, digest=digest, most_held=held, in_memory=in_memory)
 
-    measure_a = measured(0, source_a, found_a)
+    measure_a = measured(0)
     try:
-        measure_b = measured(1, source_b, found_b)
+        measure_b = measured(1)
     except BaseException:
         measure_a.close()
         raise
@@ -152,7 +142,7 @@ def open_pair(
         b=measure_b,
         standardisation=Standardisation.fit(fit_a, fit_b),
         participation=_participation(_some_of_both(fit_a, fit_b)),
-        warnings=(*joint.warnings, *sides[1].warnings),
+        warnings=(*joint.warnings, *warnings),
     )
     if current().active:
         _confirm_samples(pair)
@@ -160,6 +150,23 @@ def open_pair(
         same = "A and B hold the same rows, so W1 between the two sample sets is exactly 0"
         return replace(pair, warnings=(*pair.warnings, same))
     return pair if recombined else replace(pair, warnings=(*pair.warnings, *_shared_samples(pair)))
+
+
+def _surveyed(
+    sources: Sequence[Source], features: FeatureSpace | None, access: Access, *, seed: int, progress: Callable[[float], None]
+) -> tuple[list[tuple[Source, Survey | None]], tuple[str, ...]]:
+    """Both sources, mapped to ``features`` if given, with what a survey found, and warnings about their comparison."""
+    passes = 2 if features is None else 4
+
+    def read(number: int, fraction: float) -> None:
+        progress((number + fraction) / passes)
+
+    sides = comparable(sources, access, seed=seed, mapped=features is not None, progress=read)
+    if features is None:
+        return [(side.source, side.survey) for side in sides], sides[1].warnings
+    mapped = [_mapped(side, features, access, partial(read, 2 + number)) for number, side in enumerate(sides)]
+    check_one_space(*(source for source, _ in mapped))
+    return mapped, sides[1].warnings
 
 
 def _shared_samples(pair: Pair) -> tuple[str, ...]:
