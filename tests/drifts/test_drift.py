@@ -3,6 +3,7 @@
 import csv
 import datetime
 import json
+import re
 
 import numpy as np
 import pytest
@@ -58,6 +59,32 @@ def test_columns_that_moved_are_named_with_their_distance(march, tmp_path):
     assert by_name["country"].lower <= 0.2 <= by_name["country"].upper
     assert by_name["day"].type == "date"
     assert found.jointly
+
+
+def test_a_column_that_moved_is_shown_before_and_now(tmp_path):
+    """In values that a reader knows, whatever the type of the column."""
+    for path, seed, shift, share in ((tmp_path / "march.csv", 0, 0, 0.0), (tmp_path / "april.csv", 1, 30, 0.5)):
+        random = np.random.default_rng(seed)
+        with path.open("w") as file:
+            file.write("amount,country,active,day\n")
+            for _ in range(300):
+                new, day = random.random() < share, datetime.date(2026, 3, 1) + datetime.timedelta(shift + int(random.integers(5)))
+                file.write(f"{random.normal() + shift},{'XX' if new else 'DE'},{not new},{day}\n")
+    found = wdist.drift(tmp_path / "march.csv", tmp_path / "april.csv", **CHEAP)
+    changes = {column.name: column.changes for column in found.columns}
+    assert {name: of_column[0].what for name, of_column in changes.items()} == {
+        "amount": "mean",
+        "country": "share of DE",
+        "active": "share of true",
+        "day": "mean",
+    }
+    assert changes["amount"][0].current == pytest.approx(30, abs=0.3)
+    words = " ".join(str(found).split())
+    assert re.search(r"column in the that drifted value reference now", words)
+    assert re.search(r"share of XX 0.0 % (4|5)\d.\d %", words)
+    assert re.search(r"active share of true 100.0 % (4|5)\d.\d %", words)
+    assert re.search(r"day mean 2026-03-0\d 2026-0(3|4)-\d\d", words)
+    model("drift").model_validate(found.to_dict())
 
 
 def test_a_column_that_misses_more_values_than_before_is_named(tmp_path):

@@ -23,6 +23,7 @@ import numpy as np
 
 from wdist.bounds.confidence import holm
 from wdist.data.sources.column import BOOLEAN, NUMBER
+from wdist.drifts.changes import Change, changes_of_numbers, changes_of_shares
 
 _BINS = 256
 """Most bins of a column in its test."""
@@ -68,6 +69,8 @@ class ColumnDrift:
     """The p-value corrected for the number of columns (Holm)."""
     share: float | None = None
     """Share of the column in the cost of the joint transport plan; None without a plan."""
+    changes: tuple[Change, ...] = ()
+    """What changed: the mean and the quantile that moved most, or the shares that changed most."""
 
 
 Potential = Callable[[np.ndarray], np.ndarray]
@@ -97,7 +100,17 @@ def _drift(column: ColumnSamples, alpha: float, permutations: int, random: np.ra
         upper=upper,
         p_value=p_value,
         adjusted=p_value,
+        changes=_changes(column),
     )
+
+
+def _changes(column: ColumnSamples) -> tuple[Change, ...]:
+    a, b = column.reference, column.current
+    if column.levels is not None:
+        return changes_of_shares(*_shares(a, b, len(column.levels)), column.levels)
+    if column.type == BOOLEAN:
+        return changes_of_shares(np.array([a.mean()]), np.array([b.mean()]), ["true"])
+    return changes_of_numbers(a, b)
 
 
 def distance_of(column: ColumnSamples) -> float:

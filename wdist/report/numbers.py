@@ -35,6 +35,11 @@ def p_value(probability: float) -> str:
     return "p < 0.0001" if probability < 1e-4 else f"p = {probability:.2g}"
 
 
+def bare_p_value(probability: float) -> str:
+    """A p-value in a column of p-values: ``0.031``, ``< 0.0001``."""
+    return p_value(probability).removeprefix("p ").removeprefix("= ")
+
+
 def counted(n: int) -> str:
     """A whole number with its thousands apart: ``60,000``."""
     return f"{n:,}"

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from wdist.data.sources.column import DATE
+from wdist.drifts.changes import SHARE
+from wdist.drifts.joint import date_of
 from wdist.estimation.result import POWER
-from wdist.report.numbers import at_least, at_most, counted, exactly, level, lower_bound, nearest, p_value
+from wdist.report.numbers import at_least, at_most, counted, exactly, level, lower_bound, nearest, p_value, percentage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from wdist.bounds.lipschitz.constant import LipschitzConstant
     from wdist.data.sources.source import SourceInfo
     from wdist.dependences.dependence import Dependence
+    from wdist.drifts.changes import Change
+    from wdist.drifts.columns import ColumnDrift
     from wdist.drifts.drift import Drift
     from wdist.estimation.divergence import Divergence, DivergenceOfPopulations
     from wdist.estimation.result import CriticResult, Detected, Estimate, PopulationBound
@@ -116,6 +121,15 @@ def _changes(drift: Drift) -> str:
         parts.append("the joint distribution")
     sentence = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return f"Drift, {sure}: {sentence}"
+
+
+def shown_change(column: ColumnDrift, change: Change) -> tuple[str, str]:
+    """A value of a column in the reference and in the current table: a date, a share as per cent, or a number."""
+    if change.what.startswith(SHARE):
+        return percentage(change.reference), percentage(change.current)
+    if column.type == DATE:
+        return date_of(change.reference).partition("T")[0], date_of(change.current).partition("T")[0]
+    return nearest(change.reference), nearest(change.current)
 
 
 def drift_sentences(drift: Drift) -> Iterator[str]:

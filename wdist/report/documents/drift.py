@@ -5,8 +5,8 @@ import io
 
 from wdist.drifts.drift import Drift
 from wdist.report.documents.markdown import code, escaped, row
-from wdist.report.numbers import at_most, lower_bound, nearest, p_value, percentage
-from wdist.report.sentences import drift_headline, drift_sentences
+from wdist.report.numbers import at_most, bare_p_value, lower_bound, nearest, p_value, percentage
+from wdist.report.sentences import drift_headline, drift_sentences, shown_change
 
 
 def drift_csv(drift: Drift) -> str:
@@ -21,7 +21,7 @@ def drift_csv(drift: Drift) -> str:
 
 
 def drift_markdown(drift: Drift) -> str:
-    """A heading, the answer, a table of the columns, the changed pairs and the sentences; ends with a line feed."""
+    """A heading, the answer, a table of the columns, what changed in them and in pairs, the sentences; ends with a line feed."""
     headers = ("column", "W1 / spread", "p", "W1", "W1 of the distributions", "share of the joint distance")
     lines = [
         f"### Drift from {code(drift.reference.address)} to {code(drift.current.address)}",
@@ -38,7 +38,7 @@ def drift_markdown(drift: Drift) -> str:
                 (
                     f"**{name}**" if column in drift.drifted else name,
                     nearest(column.scaled, 3),
-                    p_value(column.adjusted),
+                    bare_p_value(column.adjusted),
                     nearest(column.distance),
                     f"{lower_bound(column.lower)} to {at_most(column.upper)}",
                     "" if column.share is None else percentage(column.share),
@@ -46,6 +46,10 @@ def drift_markdown(drift: Drift) -> str:
             )
         )
     lines.append("")
+    for column in drift.drifted:
+        values = [(change.what, *shown_change(column, change)) for change in column.changes]
+        moved = ", ".join(f"{what} {before} → {after}" for what, before, after in values)
+        lines.append(f"- {escaped(column.name)}: {escaped(moved)}")
     for pair in drift.changed:
         first, second = (escaped(name) for name in pair.columns)
         lines.append(

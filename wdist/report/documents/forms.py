@@ -299,6 +299,7 @@ FORMS = Forms(
         },
         given={"table": lambda found, _: {"digest": found.digest}},
     ),
+    Form("ChangeDocument", f"{_DRIFTS}.changes:Change"),
     Form("ColumnDriftDocument", f"{_DRIFTS}.columns:ColumnDrift"),
     Form("PairDriftDocument", f"{_DRIFTS}.dependence:PairDrift"),
     Form("MovedRowDocument", f"{_DRIFTS}.joint:MovedRow"),

@@ -1,24 +1,27 @@
 """A drift as text: the answer, each column, the dependence of pairs, the rows that moved most, and the joint distance."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from wdist.drifts.drift import Drift
-from wdist.report.numbers import at_most, counted, duration, lower_bound, nearest, p_value, percentage
-from wdist.report.sentences import drift_headline, drift_sentences
+from wdist.report.numbers import at_most, bare_p_value, counted, duration, lower_bound, nearest, percentage
+from wdist.report.sentences import drift_headline, drift_sentences, shown_change
 from wdist.report.terminal.estimate import source_line
 from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid, heading
 
 _NAME_WIDTH, _MOST = 30, 20
-_MOST_PAIRS = 5
+_MOST_PAIRS = _MOST_CHANGED = 5
 
 
 def rendered_drift(drift: Drift) -> RenderableType:
     """The whole result."""
     first = heading(drift_headline(drift), interrupted=drift.interrupted, alarming=bool(drift.exit_status))
     parts: list[RenderableType] = [first, Text(""), _columns(drift), Text("")]
+    if drift.drifted:
+        parts += [_changes(drift), Text("")]
     if drift.changed:
         parts += [_pairs(drift), Text("")]
     if drift.rows:
@@ -39,12 +42,26 @@ def _columns(drift: Drift) -> RenderableType:
     return FittedTable(
         TableColumn("\ncolumn", names, most=_NAME_WIDTH),
         TableColumn("W1 /\nspread", [nearest(column.scaled, 3) for column in columns], accents),
-        TableColumn("\np", [_p(column.adjusted) for column in columns], accents),
+        TableColumn("\np", [bare_p_value(column.adjusted) for column in columns], accents),
         TableColumn("\nW1", [nearest(column.distance) for column in columns]),
         TableColumn("distrib.\nW1 >=", [lower_bound(column.lower) for column in columns]),
         TableColumn("\nW1 <=", [at_most(column.upper) for column in columns]),
         TableColumn("share of\nthe joint", ["" if column.share is None else percentage(column.share) for column in columns]),
         bars=LengthBars([column.scaled for column in columns], reach=max(column.scaled for column in columns), accented=found),
+    )
+
+
+def _changes(drift: Drift) -> RenderableType:
+    """Familiar values of the columns that drifted, in both tables."""
+    rows = [(column, change) for column in drift.drifted[:_MOST_CHANGED] for change in column.changes]
+    repeated = [row[0] is before[0] for before, row in pairwise(rows)]
+    names = ["" if each else column.name for each, (column, _) in zip([False, *repeated], rows, strict=True)]
+    values = [shown_change(column, change) for column, change in rows]
+    return FittedTable(
+        TableColumn("column\nthat drifted", names, left=True, most=_NAME_WIDTH),
+        TableColumn("\nvalue", [change.what for _, change in rows], left=True, most=_NAME_WIDTH),
+        TableColumn("in the\nreference", [before for before, _ in values]),
+        TableColumn("\nnow", [after for _, after in values]),
     )
 
 
@@ -56,7 +73,7 @@ def _pairs(drift: Drift) -> RenderableType:
     ]
     return FittedTable(
         TableColumn("dependence\nof two columns", names, most=2 * _NAME_WIDTH),
-        TableColumn("\np", [_p(pair.adjusted) for pair in pairs], [ACCENT] * len(pairs)),
+        TableColumn("\np", [bare_p_value(pair.adjusted) for pair in pairs], [ACCENT] * len(pairs)),
         TableColumn("rank correlation\nin the reference", [f"{pair.reference:+.2f}" for pair in pairs]),
         TableColumn("\nnow", [f"{pair.current:+.2f}" for pair in pairs]),
     )
@@ -70,10 +87,6 @@ def _rows(drift: Drift) -> RenderableType:
         TableColumn("\nfrom", [row.before for row in drift.rows], most=_NAME_WIDTH),
         TableColumn("\nto", [row.after for row in drift.rows], most=_NAME_WIDTH),
     )
-
-
-def _p(value: float) -> str:
-    return p_value(value).removeprefix("p ").removeprefix("= ")
 
 
 def _circumstances(drift: Drift) -> Iterator[str]:
