@@ -7,6 +7,7 @@ import pytest
 
 from tests.estimates import made_critic, made_estimate
 from tests.report.consoles import shown
+from wdist.data.sources.column import plain_columns
 from wdist.estimation.result import Detected
 
 
@@ -165,6 +166,13 @@ def test_folds_are_advised_where_few_samples_were_held_out_and_the_option_is_all
     assert not advised(detected=None), "both sides are the same samples"
     assert not advised(folds=5)
     assert not advised(a=replace(stored, scaling="std")), "folds are refused if units are fitted to one part"
+
+
+@pytest.mark.parametrize(("names", "told"), [(None, False), (["a"], False), (["a", "b"], True)])
+def test_tables_are_told_how_to_find_the_columns_that_differ(names, told):
+    columns = None if names is None else plain_columns(names)
+    sides = {side: replace(getattr(made_estimate(), side), count=900, columns=columns) for side in "ab"}
+    assert ("wdist drift shows which columns differ." in shown(made_estimate(**sides))) == told
 
 
 def test_bounds_for_the_populations_that_exclude_each_other_are_called_so():
