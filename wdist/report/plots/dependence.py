@@ -25,8 +25,7 @@ def draw_dependence(found: Dependence) -> Figure:
 def _draw_rows(axes: Axes, found: Dependence, x: np.ndarray, y: np.ndarray) -> None:
     axes.scatter(x, np.roll(y, 1), s=9, color=FAINT, linewidths=0, label="recombined")
     axes.scatter(x, y, s=9, color=SIDE_A, linewidths=0, alpha=0.7, label="rows")
-    axes.set_xlabel(drawable(found.columns[0]))
-    axes.set_ylabel(drawable(found.with_[0]))
+    axes.set(xlabel=drawable(found.columns[0]), ylabel=drawable(found.with_[0]))
     axes.legend(frameon=False, fontsize=8.5, loc="upper right", bbox_to_anchor=(1, 1.13), ncols=2)
     tidy(axes)
 

@@ -108,8 +108,7 @@ class CriticBars:
             axes.text(limit[0], len(critics) - 0.4, limit[1], fontsize=8.5, ha="center", va="bottom")
         axes.set_yticks(range(len(critics)), [_on_lines(critic.name) for critic in critics])
         axes.get_yticklabels()[critics.index(estimate.critic)].set(fontweight="bold", color=MAIN)
-        axes.set_xlim(0, reach)
-        axes.set_ylim(-0.6, len(critics) - 0.4)
+        axes.set(xlim=(0, reach), ylim=(-0.6, len(critics) - 0.4))
         words = "bar: lower bound for the samples;  |—•: from the lower bound for the populations to the held-out estimate"
         if any(critic.repeats for critic in critics):
             words += "\nwhisker: standard deviation over seeds"
@@ -163,8 +162,7 @@ class TriedCritics:
         for label, attempt in zip(axes.get_yticklabels(), self._tried, strict=True):
             if attempt.chosen:
                 label.set(fontweight="bold", color=MAIN)
-        axes.set_xlim(0, 1.16 * max(0.0, self._tried[-1].validation) or 1.0)
-        axes.set_ylim(-0.6, len(self._tried) - 0.4)
+        axes.set(xlim=(0, 1.16 * max(0.0, self._tried[-1].validation) or 1.0), ylim=(-0.6, len(self._tried) - 0.4))
         axes.set_xlabel("\n".join(self._reading), loc="left", fontsize=8.5)
         tidy(axes)
 
@@ -199,8 +197,7 @@ class LearningCurves:
         axes.set_xlim(0, last)
         axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10], integer=not self._by_time))
         name_curves(axes, ends, x=last, apart=0.062 * 4.3 / self.size[1])
-        axes.set_xlabel("seconds of training" if self._by_time else "step")
-        axes.set_ylabel(f"validation value ({METRICS[estimate.metric]})")
+        axes.set(xlabel="seconds of training" if self._by_time else "step", ylabel=f"validation value ({METRICS[estimate.metric]})")
         tidy(axes, grid="y")
 
     def _draw_curves(self, axes: Axes) -> "list[CurveEnd]":

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from wdist.estimation.result import CriticResult, Estimate
@@ -34,6 +35,7 @@ STYLE: Any = {
     "text.color": INK,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": MUTED,
+    "axes.axisbelow": True,
     "axes.titlesize": 10.5,
     "axes.titlecolor": INK,
     "axes.spines.top": False,
@@ -130,10 +132,9 @@ def reference(estimate: Estimate) -> tuple[float, str] | None:
 
 
 def tidy(axes: Axes, *, grid: Literal["x", "y"] | None = None) -> None:
-    """Draws faint grid lines behind everything, and removes tick marks and the left spine."""
+    """Draws faint grid lines, and removes tick marks and the left spine."""
     if grid is not None:
         axes.grid(axis=grid, color=FAINT, linewidth=0.6)
-        axes.set_axisbelow(True)
     axes.tick_params(length=0)
     axes.spines["left"].set_visible(False)
 
@@ -154,9 +155,16 @@ def draw_map(plane: Axes, *xyz: Grid, levels: Any) -> QuadContourSet:
     plane.contour(*xyz, levels=levels, colors="white", linestyles="solid", linewidths=0.35, alpha=0.6)
     plane.set_aspect("equal")
     plane.tick_params(length=0)
-    for spine in plane.spines.values():
-        spine.set_visible(False)
+    plane.spines[:].set_visible(False)
     return filled
+
+
+def draw_scale(area: Area, filled: QuadContourSet, maps: list[Axes], *, label: str, aspect: int, ticks: int) -> None:
+    """Draws the scale of maps that share their levels."""
+    bar: Any = area.colorbar(filled, ax=maps, shrink=0.9, aspect=aspect, pad=0.015, ticks=MaxNLocator(nbins=ticks))
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0)
 
 
 _UNDATED: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}

@@ -38,9 +38,7 @@ def draw_gate(result: GateResult) -> Figure:
     for number, (label, value, words) in enumerate(limits):
         axes.axvline(value, **LIMIT)
         axes.text(value, 1.02 + 0.16 * number, f"{label} {words}", ha="center", va="bottom", fontsize=9, color=INK)
-    axes.set_xlim(_BEYOND * min(0.0, *ends), reach)
-    axes.set_ylim(-1, 1)
-    axes.set_yticks([])
+    axes.set(xlim=(_BEYOND * min(0.0, *ends), reach), ylim=(-1, 1), yticks=[])
     measured = f"{METRICS[result.estimate.metric]}, {units(result.estimate.a, result.estimate.b)}"
     axes.set_xlabel(f"{ESTIMANDS[result.on].replace('W1', '$W_1$')}\n({measured})", loc="left")
     tidy(axes, grid="x")

@@ -21,6 +21,7 @@ from wdist.report.plots.figure import (
     colours,
     critics_in_order,
     draw_map,
+    draw_scale,
     draw_surface,
 )
 
@@ -62,7 +63,6 @@ class Functions:
             add_title(panel, critic, main=main)
             panel.set_ylim(rug - 0.14 * (top - bottom), top + 0.08 * (top - bottom))
             panel.grid(color=FAINT, linewidth=0.6)
-            panel.set_axisbelow(True)
             panel.tick_params(length=0)
         for unused in axes.flat[len(self._critics) :]:
             unused.set_visible(False)
@@ -132,10 +132,7 @@ class Surfaces:
                 if maps:
                     plane.set_yticklabels([])
                 maps.append(plane)
-        bar = area.colorbar(filled, ax=maps, shrink=0.9, aspect=18, pad=0.015, ticks=MaxNLocator(nbins=5))
-        bar.set_label("potential, mean 0 on B")
-        bar.outline.set_visible(False)
-        bar.ax.tick_params(length=0)
+        draw_scale(area, filled, maps, label="potential, mean 0 on B", aspect=18, ticks=5)
         maps[0].set_xlabel("samples of A (orange) and of B (dark)", loc="left", fontsize=8.5)
 
     def _mark_samples(self, plane: Axes) -> None:

@@ -22,10 +22,8 @@ def draw_robust(found: Robustness) -> Figure:
         axes.annotate(percentage(value), (found.eps, height), xytext=shift, textcoords="offset points", fontsize=8.5)
     if found.minimum is not None:
         axes.axhline(100 * (1 - found.minimum), label="limit of --min", **LIMIT)
-    axes.set_xlim(0, sizes[-1] or 1.0)
-    axes.set_ylim(0, 100)
+    axes.set(xlim=(0, sizes[-1] or 1.0), ylim=(0, 100), ylabel=f"error of {found.count:,} samples in %")
     axes.set_xlabel(f"size of a perturbation in {NORMS[found.norm]}", loc="left")
-    axes.set_ylabel(f"error of {found.count:,} samples in %")
     axes.legend(frameon=False, fontsize=8.5, loc="best")
     tidy(axes, grid="y")
     return figure

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from wdist.report.plots.figure import DPI, FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, draw_map, draw_surface
+from wdist.report.plots.figure import DPI, FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, draw_map, draw_scale, draw_surface
 from wdist.studies.panels import Mosaic, Panel, Series, Surface
 from wdist.studies.study import StudyResult
 
@@ -80,18 +80,13 @@ def _draw(axes: Axes, panel: Panel, *, beside: bool) -> None:
         order = (2 if series.reference else 5) if series.marks else (4 if series.reference else 3)
         axes.plot(series.x, series.y, zorder=order, **style)
     axes.set_title(panel.title, loc="left" if beside else "center")
-    axes.set_xlabel(panel.x_label)
-    axes.set_ylabel(panel.y_label)
-    if panel.log_x:
-        axes.set_xscale("log")
-    if panel.log_y:
-        axes.set_yscale("log")
+    scales = {"xscale": panel.log_x, "yscale": panel.log_y}
+    axes.set(xlabel=panel.x_label, ylabel=panel.y_label, **{name: "log" for name, log in scales.items() if log})
     if panel.ticks:
         _name_ticks(axes, panel.ticks)
     if panel.bottom is not None or panel.top is not None:
         axes.set_ylim(bottom=panel.bottom, top=panel.top)
     axes.grid(color=FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
     axes.tick_params(length=0)
     if len(styles) > 1:
         handles = [Line2D([], [], label=name, **style) for name, style in styles.items()]
@@ -193,9 +188,5 @@ def _surfaces(panels: list[Surface]) -> Figure:
         if i:
             plane.set_yticklabels([])
         maps.append(plane)
-    bar = figure.colorbar(filled, ax=maps, shrink=0.9, aspect=14, pad=0.015, ticks=MaxNLocator(nbins=4))
-    bar.set_label("potential")
-    outline: Any = bar.outline
-    outline.set_visible(False)
-    bar.ax.tick_params(length=0)
+    draw_scale(figure, filled, maps, label="potential", aspect=14, ticks=4)
     return figure
