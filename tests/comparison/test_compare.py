@@ -50,6 +50,14 @@ def test_each_source_has_the_digits_of_its_own_estimate(sets, found):
         assert alone.digest_b == entry.estimate.digest_b
 
 
+def test_units_are_those_of_the_reference(sets):
+    """No side of a comparison is called A."""
+    reference, sources = sets
+    told = " ".join(str(compare(reference, sources[:1], scale="std", progress=False, **QUICK)).split())
+    assert "in the units of the columns' standard deviations in the reference" in told
+    assert "standard deviations in A" not in told
+
+
 def test_each_source_has_an_equal_part_of_the_budget(sets):
     reference, (near, far, _) = sets
     words = {"critic": "groupsort-bjorck", "settings": SMALL}

@@ -99,7 +99,7 @@ def comparison_of(shards: Sequence[ComparisonShard]) -> Comparison:
         raise SourceError(failure) if isinstance(failure, str) else failure or KeyboardInterrupt()
     first = ranking[0].estimate
     return Comparison(
-        reference=first.a,
+        reference=first.a.beside_reference,
         digest=first.digest_a,
         ranking=tuple(sorted(ranking, key=partial(value_found, found=best_found(ranking)))),
         noise_floor=entries.get(NOISE_FLOOR),

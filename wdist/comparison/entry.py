@@ -23,7 +23,7 @@ class Entry:
 
     @property
     def source(self) -> SourceInfo:
-        return self.estimate.b
+        return self.estimate.b.beside_reference
 
     @property
     def samples(self) -> SamplesInterval:

@@ -6,7 +6,6 @@ from one distribution, drift is reported with probability at most 1 - ``confiden
 """
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -144,8 +143,8 @@ def run_drift(
     plan = None if estimate.transport is None or estimate.transport.coupling is None else estimate.transport.coupling.plan
     shares: Sequence[float | None] = () if plan is None else tables.shares(plan)
     return Drift(
-        reference=_with_units(estimate.a),
-        current=_with_units(estimate.b),
+        reference=estimate.a.beside_reference,
+        current=estimate.b.beside_reference,
         columns=tuple(
             replace(column, adjusted=_corrected(column.adjusted), share=share) for column, share in zip_longest(columns, shares)
         ),
@@ -159,11 +158,6 @@ def run_drift(
         warnings=(*joint.warnings, *estimate.warnings),
         seconds=now() - began,
     )
-
-
-def _with_units(side: SourceInfo) -> SourceInfo:
-    """A side whose units say "the reference" instead of "A"."""
-    return replace(side, units=re.sub(" in A$", " in the reference", side.units))
 
 
 def _joint_options(options: EstimateOptions) -> EstimateOptions:

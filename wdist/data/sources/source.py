@@ -69,6 +69,11 @@ class SourceInfo:
         return self.scaling in FITTED or any(column.fill is not None for column in self.columns or ())
 
     @property
+    def beside_reference(self) -> "SourceInfo":
+        """The same facts with units that call A the reference."""
+        return replace(self, units=re.sub(" in A$", " in the reference", self.units))
+
+    @property
     def dim(self) -> int:
         """Number of coordinates of one flattened sample."""
         return int(np.prod(self.event_shape, dtype=np.int64)) if self.event_shape else 1
