@@ -32,6 +32,18 @@ def test_errors_of_a_line_are_the_exact_ones(line, norm):
     assert found.curve[-1].eps == 1.0
 
 
+def test_the_curve_is_a_bound_between_its_points_as_well(line):
+    """The second sample has a radius of 0.2: the errors at 0.2 and at the next size differ, and none in between is below."""
+    found = wdist.robust(*line, eps=0.5)
+    (curve,) = (drawn for drawn in found.plot().axes[0].lines if str(drawn.get_label()).startswith("certified"))
+    assert curve.get_drawstyle() == "steps-pre"
+    sizes, errors = curve.get_data()
+    assert len(set(errors)) > 1
+    for size in np.linspace(0, 1, 97):
+        drawn = errors[np.searchsorted(sizes, size)]
+        assert drawn >= 100 * wdist.robust(*line, eps=float(size), iterations=0).certified_error - 1e-9
+
+
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_the_three_errors_are_in_order(trained, clouds, norm):
     found = wdist.robust(trained[0], clouds.x, clouds.labels, eps=0.1, norm=norm, iterations=20, restarts=1)

@@ -13,7 +13,8 @@ def draw_robust(found: Robustness) -> Figure:
     figure = Figure(figsize=(7.6, 3.8), layout="constrained")
     axes = figure.subplots()
     sizes, errors = [point.eps for point in found.curve], [100 * point.certified_error for point in found.curve]
-    axes.plot(sizes, errors, color=MAIN, linewidth=1.8, label="certified: at most, under every perturbation")
+    # Between two sizes the error is at most that of the larger one: a line between them would be no bound.
+    axes.step(sizes, errors, where="pre", color=MAIN, linewidth=1.8, label="certified: at most, under every perturbation")
     axes.axhline(100 * found.clean_error, color=INK, linewidth=1.0, linestyle=(0, (1, 1.5)), label="clean: without perturbation")
     ends = (100 * found.attacked_error, 100 * found.certified_error)
     axes.plot((found.eps, found.eps), ends, color=FAINT, linewidth=6, solid_capstyle="butt", zorder=1)
