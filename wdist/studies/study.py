@@ -191,10 +191,6 @@ class Conclusion:
     """Sizes and settings of a reproduction."""
 
 
-def _no_conclusion(rows: Sequence[Any]) -> Conclusion:
-    return Conclusion()
-
-
 @dataclass(frozen=True, kw_only=True)
 class StudyRows:
     """Rows of one type."""
@@ -289,7 +285,7 @@ class Study:
     measure: Callable[[Conditions], Iterator[Any]]
     """Yields rows of the types of ``tables`` (:class:`ReproducedNumber` in a reproduction) or :class:`Skipped` as soon as they are
     measured, and a :class:`Conclusion` if it needs more than the rows."""
-    conclude: Callable[[Sequence[Any]], Conclusion] = _no_conclusion
+    conclude: Callable[[Sequence[Any]], Conclusion] = lambda rows: Conclusion()
     """Draws the conclusion from the rows, which may be incomplete, unless ``measure`` yields one."""
     tables: tuple[StudyTable, ...] = ()
     seeds: int = 1

@@ -25,9 +25,12 @@ def forged(proof: bytes, random: np.random.Generator) -> bytes:
     metadata = json.loads(proof[8 : 8 + length])["__metadata__"]
     statements = json.loads(metadata["statements"])
     (statement,) = statements.values()
-    forgeries = FORGERIES if statement["divergence"] is None else FORGERIES + OF_DIVERGENCES
+    forgeries = [(each, statement) for each in FORGERIES]
+    if statement["divergence"] is not None:
+        forgeries += [(each, statement["divergence"]) for each in OF_DIVERGENCES]
     for _ in range(random.integers(1, 4)):
-        forgeries[random.integers(len(forgeries))](random, statement, tensors)
+        forge, stated = forgeries[random.integers(len(forgeries))]
+        forge(random, stated, tensors)
     return save(tensors, metadata={**metadata, "statements": json.dumps(statements)})
 
 
@@ -35,12 +38,8 @@ def _factor(random: np.random.Generator) -> float:
     return float(random.choice(_FACTORS))
 
 
-def _claim(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
+def _claim(random: np.random.Generator, claims: dict[str, Any], tensors: Tensors) -> None:
     """Multiplies one claimed end."""
-    _multiply_end(random, statement)
-
-
-def _multiply_end(random: np.random.Generator, claims: dict[str, Any]) -> None:
     ends = claims[str(random.choice(["samples", "population"]))]
     end = str(random.choice(["lower", "upper"]))
     if ends[end] is not None:
@@ -55,12 +54,13 @@ def _claims_of_critics(random: np.random.Generator, statement: dict[str, Any], t
 
 
 def _critic(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
-    """Changes the spread, the constant or a layer of a critic."""
+    """Changes the description of one of the critics."""
     folds = [fold for critic in statement["critics"] for fold in critic["folds"]]
-    _change_description(random, folds[random.integers(len(folds))])
+    _description(random, folds[random.integers(len(folds))], tensors)
 
 
-def _change_description(random: np.random.Generator, critic: dict[str, Any]) -> None:
+def _description(random: np.random.Generator, critic: dict[str, Any], tensors: Tensors) -> None:
+    """Changes the spread, the constant or a layer of one critic."""
     description = json.loads(critic["critic"])
     match random.integers(3):
         case 0:
@@ -140,22 +140,13 @@ def _options(random: np.random.Generator, statement: dict[str, Any], tensors: Te
 FORGERIES: tuple[Forgery, ...] = (_claim, _claims_of_critics, _critic, _numbers, _duals, _plan, _held_out, _options)
 
 
-def _claim_of_divergence(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
-    """Multiplies one claimed end of the divergence."""
-    _multiply_end(random, statement["divergence"])
-
-
-def _critic_of_divergence(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
-    _change_description(random, statement["divergence"])
-
-
-def _potential(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
+def _potential(random: np.random.Generator, divergence: dict[str, Any], tensors: Tensors) -> None:
     """Changes how the critic is scaled or clipped, or lambda."""
     name = str(random.choice(["factor", "low", "high", "shift", "lambda"]))
-    value = statement["divergence"][name] * _factor(random)
+    value = divergence[name] * _factor(random)
     if math.isfinite(value):
-        statement["divergence"][name] = value
+        divergence[name] = value
 
 
-OF_DIVERGENCES: tuple[Forgery, ...] = (_claim_of_divergence, _critic_of_divergence, _potential)
-"""Forgeries for proofs that also bound a divergence."""
+OF_DIVERGENCES: tuple[Forgery, ...] = (_claim, _description, _potential)
+"""Forgeries of the statement about a divergence."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path as FilePath
 from tempfile import TemporaryDirectory
@@ -57,6 +57,8 @@ _FOLDED = 0.05
 """Share of estimates with folds."""
 _FORGED = 3
 """Number of forged copies of each proof."""
+_LEAST, _MANY = 20, 4000
+"""Smallest number of samples a side of an estimate, and number of those that take several seconds."""
 _EXPONENTS = ((-250,), (250,), (-160, -160), (140, 130), (-150, -150), (-300,), (3, -8), (1, 1, 1), (-200, 200))
 """Exponents of the powers of ten by which some layers multiply and later ones divide."""
 
@@ -111,9 +113,8 @@ def _in_units(problem: Problem) -> tuple[Tensor, Tensor]:
     return x, y
 
 
-def _of_random_critic(problem: Problem, truth: Truth) -> Iterator[Claim]:
+def _of_random_critic(problem: Problem, _: Truth) -> Iterator[Claim]:
     """A critic of random layers, from vanishing to huge: its lower bound, and its steepest slope between two samples."""
-    del truth
     random, (x, y) = np.random.default_rng(problem.seed), _in_units(problem)
     standardisation = Standardisation.fit(x, y)
     if random.random() < 0.2:
@@ -154,9 +155,8 @@ def _of_optimal_critic(problem: Problem, truth: Truth) -> Iterator[Claim]:
     yield from _of_critic(FrozenCritic(layers, standardisation), problem, x, y)
 
 
-def _of_estimate(problem: Problem, truth: Truth) -> Iterator[Claim]:
+def _of_estimate(problem: Problem, _: Truth) -> Iterator[Claim]:
     """A whole estimate with one critic and a few steps: every interval for the samples, also as rounded for display."""
-    del truth
     found = _estimated(problem, np.random.default_rng(problem.seed))
     yield from _of_interval(found.samples, "of the result")
     for each in found.critics:
@@ -185,13 +185,12 @@ def _estimated(problem: Problem, random: np.random.Generator, *, lambda_: float 
     return run_estimate(problem.x, problem.y, options)
 
 
-def _of_proof(problem: Problem, truth: Truth) -> Iterator[Claim]:
+def _of_proof(problem: Problem, _: Truth) -> Iterator[Claim]:
     """A proof, which must be confirmed, and forged copies: the bounds that verification proves, and claims that it confirms.
 
     Raises:
         AssertionError: the proof itself is not confirmed.
     """
-    del truth
     yield from _of_proof_and_forgeries(problem, np.random.default_rng(problem.seed), lambda_=None)
 
 
@@ -287,15 +286,13 @@ def _of_coupling(pair: Pair, coupling: Coupling, problem: Problem) -> Iterator[C
     yield from _of_bounds(TransportBounds(coupling=scaled, lower=lower))
 
 
-def _of_transport(problem: Problem, truth: Truth, *, seconds: float = 20.0) -> Iterator[Claim]:
-    del truth
+def _of_transport(problem: Problem, _: Truth, *, seconds: float = 20.0) -> Iterator[Claim]:
     with closing(_opened(problem)) as pair:
         yield from _of_bounds(transport_bounds(pair, problem.metric, seed=problem.seed % 1000, seconds=seconds))
 
 
-def _of_columns(problem: Problem, truth: Truth) -> Iterator[Claim]:
+def _of_columns(problem: Problem, _: Truth) -> Iterator[Claim]:
     """Column generation with a dense solver for a few samples only."""
-    del truth
     random = np.random.default_rng(problem.seed)
     with closing(_opened(problem)) as pair:
         x, y = pair.standardised
@@ -324,9 +321,8 @@ def _of_columns(problem: Problem, truth: Truth) -> Iterator[Claim]:
         yield from _of_coupling(pair, coupling, problem)
 
 
-def _of_blocks(problem: Problem, truth: Truth) -> Iterator[Claim]:
+def _of_blocks(problem: Problem, _: Truth) -> Iterator[Claim]:
     """A coupling from a tree of halves in several parts, improved by blocks of a few samples."""
-    del truth
     random = np.random.default_rng(problem.seed)
     work = Work(parts=int(random.integers(1, 4)), size=int(random.integers(2, 9)), rounds=int(random.integers(0, 4)))
     with closing(_opened(problem, in_memory=bool(random.integers(2)))) as pair:
@@ -343,9 +339,8 @@ def _of_blocks(problem: Problem, truth: Truth) -> Iterator[Claim]:
         yield from _of_coupling(pair, coupling, problem)
 
 
-def _of_stream(problem: Problem, truth: Truth) -> Iterator[Claim]:
+def _of_stream(problem: Problem, _: Truth) -> Iterator[Claim]:
     """Bounds for streamed samples: transport, and a critic trained batch by batch."""
-    del truth
     random = np.random.default_rng(problem.seed)
     kind = CATALOGUE[str(random.choice(["groupsort-bjorck", "relu-spectral"]))]
     settings = _settings(kind.accepts)
@@ -362,11 +357,7 @@ def _of_stream(problem: Problem, truth: Truth) -> Iterator[Claim]:
 def _of_many(problem: Problem, truth: Truth) -> Iterator[Claim]:
     """Transport between thousands of samples, in so little time that blocks or column generation are chosen."""
     order = torch.from_numpy(np.random.default_rng(problem.seed).permutation(len(problem.y)))
-    mixed = Problem(kind=problem.kind, x=problem.x, y=problem.y[order], metric=problem.metric, seed=problem.seed)
-    yield from _of_transport(mixed, truth, seconds=1.0 if len(problem.x) < _MANY else 3.5)
-
-
-_MANY = 4000
+    yield from _of_transport(replace(problem, y=problem.y[order]), truth, seconds=1.0 if len(problem.x) < _MANY else 3.5)
 
 
 def _draw_many(random: np.random.Generator) -> Problem:
@@ -374,7 +365,6 @@ def _draw_many(random: np.random.Generator) -> Problem:
     return draw_translation(random, n=n, dim=dim)
 
 
-_LEAST = 20
 _split = partial(draw_problem, least=_LEAST, most=40)
 PATHS = (
     Path(name="random critics", share=0.37, claims=_of_random_critic, draw=draw_problem, truth=_small_truth),

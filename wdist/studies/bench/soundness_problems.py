@@ -16,29 +16,9 @@ Draw = Callable[[np.random.Generator, int, int], np.ndarray]
 """Maps a generator, a number of samples and a dimension to float64 samples of shape (n, dim)."""
 
 
-def _one_hot(random: np.random.Generator, n: int, dim: int) -> np.ndarray:
-    return np.eye(dim)[random.integers(dim, size=n)]
-
-
 def _low_rank(random: np.random.Generator, n: int, dim: int) -> np.ndarray:
     rank = max(1, dim // 3)
     return random.normal(size=(n, rank)) @ np.random.default_rng(0).normal(size=(rank, dim))
-
-
-def _mixed_scales(random: np.random.Generator, n: int, dim: int) -> np.ndarray:
-    return random.normal(size=(n, dim)) * 10.0 ** np.linspace(-150, 150, dim)
-
-
-def _clusters(random: np.random.Generator, n: int, dim: int) -> np.ndarray:
-    return random.integers(2, size=(n, 1)) + 1e-9 * random.normal(size=(n, dim))
-
-
-def _rare(random: np.random.Generator, n: int, dim: int) -> np.ndarray:
-    return np.where(random.random((n, dim)) < 0.1, random.integers(1, 1000, (n, dim)), 0).astype(np.float64)
-
-
-def _duplicates(random: np.random.Generator, n: int, dim: int) -> np.ndarray:
-    return np.random.default_rng(dim).normal(size=(4, dim))[random.integers(4, size=n)]
 
 
 def _normal(scale: float = 1.0, offset: float = 0.0) -> Draw:
@@ -49,13 +29,13 @@ KINDS: dict[str, Draw] = {
     "normal": _normal(),
     "ties": lambda random, n, dim: random.integers(3, size=(n, dim)).astype(np.float64),
     "lattice": lambda random, n, dim: random.integers(-9, 9, (n, dim)) / 7,
-    "duplicates": _duplicates,
-    "one-hot": _one_hot,
+    "duplicates": lambda random, n, dim: np.random.default_rng(dim).normal(size=(4, dim))[random.integers(4, size=n)],
+    "one-hot": lambda random, n, dim: np.eye(dim)[random.integers(dim, size=n)],
     "low rank": _low_rank,
     "heavy tails": lambda random, n, dim: random.standard_cauchy((n, dim)) ** 3,
-    "rare atoms": _rare,
-    "clusters": _clusters,
-    "mixed scales": _mixed_scales,
+    "rare atoms": lambda random, n, dim: (random.random((n, dim)) < 0.1) * random.integers(1, 1000, (n, dim)).astype(np.float64),
+    "clusters": lambda random, n, dim: random.integers(2, size=(n, 1)) + 1e-9 * random.normal(size=(n, dim)),
+    "mixed scales": lambda random, n, dim: random.normal(size=(n, dim)) * 10.0 ** np.linspace(-150, 150, dim),
     "offset 1e6": _normal(offset=1e6),
     "offset 1e12": _normal(offset=1e12),
     "tiny offset lattice": lambda random, n, dim: 1.0 + random.integers(4, size=(n, dim)) * 2.0**-52,

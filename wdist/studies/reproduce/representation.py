@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -290,13 +290,8 @@ def _panel(counts: tuple[int, ...], accuracies: dict[str, list[float]]) -> Panel
 
 def _operations(quick: bool) -> float:
     counts, steps = (QUICK_COUNTS, QUICK_STEPS) if quick else (COUNTS, STEPS)
-    return 2 * len(OBJECTIVES) * sum(_encoder_operations(count, steps) for count in counts)
-
-
-def _encoder_operations(count: int, steps: int) -> float:
-    return critic_operations(
-        dim=count * PIXELS, width=WIDTH, depth=HIDDEN + 1, batch=BATCH, steps=steps, muon=False, outputs=OUTPUTS
-    )
+    sizes: Any = {"width": WIDTH, "depth": HIDDEN + 1, "batch": BATCH, "steps": steps, "muon": False, "outputs": OUTPUTS}
+    return 2 * len(OBJECTIVES) * sum(critic_operations(dim=count * PIXELS, **sizes) for count in counts)
 
 
 STUDIES = (
