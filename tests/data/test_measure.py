@@ -73,6 +73,15 @@ def test_a_stream_holds_the_same_samples_in_the_same_parts(stored, monkeypatch):
         stream.close()
 
 
+def test_only_a_stream_changes_how_the_process_returns_memory(stored, monkeypatch):
+    returned = []
+    monkeypatch.setattr(measures, "return_large_blocks", lambda: returned.append(1))
+    for streaming in (False, True):
+        monkeypatch.setattr(measures, "fits", lambda nbytes, streaming=streaming: not streaming)
+        measured(stored[0]).close()
+        assert bool(returned) == streaming
+
+
 @pytest.mark.usefixtures("streaming")
 def test_an_epoch_of_a_stream_sees_every_training_row_once(stored):
     path, _ = stored

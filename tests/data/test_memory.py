@@ -1,6 +1,8 @@
 """Free memory under the limits of machine, process and control group."""
 
 import platform
+import subprocess
+import sys
 
 import numpy as np
 import psutil
@@ -64,6 +66,30 @@ def test_freed_memory_is_given_back_to_the_system():
     memory.give_back_memory()
     assert psutil.Process().memory_info().rss < held - (1 << 25)
     assert len(kept) == 8
+
+
+_BLOCKS = """
+import numpy as np, psutil
+from wdist.data.memory import return_large_blocks
+
+return_large_blocks()
+for size in (30, 20):  # once a block is freed, glibc keeps those up to its size
+    del (block := [np.ones(size << 17)])[:]
+large, small = [], []
+for _ in range(12):
+    large.append(np.ones(20 << 17))
+    small.append(np.ones(1 << 12))
+held = psutil.Process().memory_info().rss
+large.clear()
+print(held - psutil.Process().memory_info().rss)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries return memory on their own")
+def test_large_blocks_between_pieces_that_stay_are_returned_at_once():
+    """Without this, a stream of large samples holds several blocks for each one that it uses."""
+    ended = subprocess.run([sys.executable, "-c", _BLOCKS], capture_output=True, text=True, check=True)
+    assert int(ended.stdout) > 200 << 20
 
 
 def test_what_cannot_be_allocated_is_an_error_and_not_the_end_of_the_process(monkeypatch):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from wdist.checkpoints.state import restored, state_of
-from wdist.data.memory import fits, planned_memory
+from wdist.data.memory import fits, planned_memory, return_large_blocks
 from wdist.data.rows import (
     DrawnMinibatches,
     Minibatches,
@@ -229,6 +229,7 @@ def _placed(values: Tensor, device: torch.device) -> Tensor:
 
 
 def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None, most_held: int | None) -> Measure:
+    return_large_blocks()
     row_bytes, free = max(1, source.nbytes // source.count), 2 * planned_memory()
     if most_held is None:
         most_held = min(max(64, free // _HELD_SHARE // row_bytes), DRAWN_HELD_OUT)
