@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from wdist.report.plots.figure import DPI, FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, draw_map, draw_scale, draw_surface
-from wdist.studies.panels import Mosaic, Panel, Series, Surface
+from wdist.report.plots.figure import DPI, FAINT, INK, LIMIT, MAIN, MUTED, OTHERS, SIDE_A, draw_map, draw_scale, draw_surface
+from wdist.studies.panels import Mosaic, Panel, Series, Surface, grouped
 from wdist.studies.study import StudyResult
 
 _WIDTH, _WIDEST, _HEIGHT = 7.6, 13.0, 3.6
@@ -65,20 +65,11 @@ def _panels(panels: list[Panel]) -> Figure:
 
 def _draw(axes: Axes, panel: Panel, *, beside: bool) -> None:
     """Draws one panel, with its legend inside it, or beside it, where the legend hides nothing."""
-    styles = {series.name: style for series, style in zip(_first_of_each_name(panel), _styles(panel), strict=True)}
+    styles = _styles(panel)
     if panel.level is not None:
-        axes.axhline(panel.level, color=INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+        axes.axhline(panel.level, **LIMIT)
     for series in panel.series:
-        style = styles[series.name]
-        if panel.bins:
-            axes.stairs(series.y[:-1], series.x, fill=True, alpha=0.35, color=style["color"])
-            axes.stairs(series.y[:-1], series.x, color=style["color"], linewidth=1.2)
-            continue
-        if series.errors:
-            errors: Any = {"fmt": "none", "elinewidth": 1.0, "capsize": 2.5, "zorder": 3}
-            axes.errorbar(series.x, series.y, yerr=list(series.errors), ecolor=style["color"], **errors)
-        order = (2 if series.reference else 5) if series.marks else (4 if series.reference else 3)
-        axes.plot(series.x, series.y, zorder=order, **style)
+        _draw_series(axes, series, styles[series.name], bins=panel.bins)
     axes.set_title(panel.title, loc="left" if beside else "center")
     scales = {"xscale": panel.log_x, "yscale": panel.log_y}
     axes.set(xlabel=panel.x_label, ylabel=panel.y_label, **{name: "log" for name, log in scales.items() if log})
@@ -94,6 +85,19 @@ def _draw(axes: Axes, panel: Panel, *, beside: bool) -> None:
         axes.legend(handles=handles, framealpha=0.8, edgecolor="none", fontsize=8, handlelength=1.6, **place)
 
 
+def _draw_series(axes: Axes, series: Series, style: dict[str, Any], *, bins: bool) -> None:
+    colour = style["color"]
+    if bins:
+        axes.stairs(series.y[:-1], series.x, fill=True, alpha=0.35, color=colour)
+        axes.stairs(series.y[:-1], series.x, color=colour, linewidth=1.2)
+        return
+    if series.errors:
+        errors: Any = {"fmt": "none", "elinewidth": 1.0, "capsize": 2.5, "zorder": 3}
+        axes.errorbar(series.x, series.y, yerr=list(series.errors), ecolor=colour, **errors)
+    order = (2 if series.reference else 5) if series.marks else (4 if series.reference else 3)
+    axes.plot(series.x, series.y, zorder=order, **style)
+
+
 def _name_ticks(axes: Axes, names: tuple[str, ...]) -> None:
     turned = len(names) > 12 or sum(map(len, names)) > _STRAIGHT_NAMES * 12
     turn: Any = {"rotation": 50, "ha": "right", "rotation_mode": "anchor"} if turned else {}
@@ -101,31 +105,27 @@ def _name_ticks(axes: Axes, names: tuple[str, ...]) -> None:
     axes.set_xlim(-0.6, len(names) - 0.4)
 
 
-def _first_of_each_name(panel: Panel) -> list[Series]:
-    return list({series.name: series for series in reversed(panel.series)}.values())[::-1]
-
-
-def _styles(panel: Panel) -> list[dict[str, Any]]:
-    """Style of each name. The last result has the main colour.
+def _styles(panel: Panel) -> dict[str, dict[str, Any]]:
+    """Style of each name, that of its first series. The last result has the main colour.
 
     A reference line has the colour of the result whose name agrees with its own up to a comma; reference points are muted.
     """
-    first = _first_of_each_name(panel)
+    first = [alike[0] for alike in grouped(panel.series, "name").values()]
     results = [series.name for series in first if not series.reference]
     colours = {name: OTHERS[i % len(OTHERS)] for i, name in enumerate(results)} | {name: MAIN for name in results[-1:]}
     owners = {name.partition(",")[0]: colour for name, colour in reversed(colours.items())}
     thin = len(panel.series) > _MANY_LINES
-    styles, used = [], Counter[str]()
+    styles, used = dict[str, dict[str, Any]](), Counter[str]()
     for series in first:
         if not series.reference:
-            styles.append(_result_style(series, colours[series.name], thin=thin))
+            styles[series.name] = _result_style(series, colours[series.name], thin=thin)
             continue
         muted = (INK, MUTED)[used.total() % 2]
         colour = muted if series.marks else owners.get(series.name.partition(",")[0], muted)
         dash = _DASHES[used[colour] % len(_DASHES)]
         used[colour] += 1
         line = {"color": colour, "linewidth": 0.8 if thin else 1.2, "linestyle": dash}
-        styles.append(_marks("D", 4.5, colour, "white") if series.marks else line)
+        styles[series.name] = _marks("D", 4.5, colour, "white") if series.marks else line
     return styles
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -149,14 +150,9 @@ def blocks(case: Case, side: int) -> Iterator[np.ndarray]:
 
 def _parts(case: Case, side: int) -> Iterator[np.ndarray]:
     """The samples of a side, with several blocks joined at a time."""
-    waiting: list[np.ndarray] = []
-    for block in blocks(case, side):
-        waiting.append(block)
-        if len(waiting) == _PARTS_BLOCKS:
-            yield np.concatenate(waiting)
-            waiting = []
-    if waiting:
-        yield np.concatenate(waiting)
+    single = blocks(case, side)
+    while joined := list(islice(single, _PARTS_BLOCKS)):
+        yield np.concatenate(joined)
 
 
 def _write_npy(case: Case, side: int, folder: Path) -> str:
@@ -196,16 +192,15 @@ def _write_safetensors(case: Case, side: int, folder: Path) -> str:
 
 
 def _write_tar(case: Case, side: int, folder: Path) -> str:
-    path, number = folder / "x.tar", 0
+    path = folder / "x.tar"
     with tarfile.open(path, "w") as archive:
-        for row in (row for block in blocks(case, side) for row in block):
+        for number, row in enumerate(row for block in blocks(case, side) for row in block):
             content = io.BytesIO()
             np.save(content, row)
             member = tarfile.TarInfo(f"{number:09}.npy")
             member.size = content.tell()
             content.seek(0)
             archive.addfile(member, content)
-            number += 1
     return str(path)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -190,19 +191,8 @@ def _extrapolated(before: Sequence[TransportRow], n: int) -> TransportRow | None
         power = math.log(last / first) / math.log(large.n / small.n) if first > 0 and last > 0 else 1.0
         return last * (n / large.n) ** power
 
-    return TransportRow(
-        name=large.name,
-        solver=large.solver,
-        n=n,
-        dim=large.dim,
-        tolerance=None,
-        seconds=grown("seconds"),
-        elapsed=None,
-        memory=grown("memory"),
-        lower=None,
-        upper=None,
-        extrapolated=True,
-    )
+    grown_to_n: Any = {"seconds": grown("seconds"), "memory": grown("memory"), "elapsed": None, "lower": None, "upper": None}
+    return replace(large, n=n, extrapolated=True, **grown_to_n)
 
 
 def conclude(rows: Sequence[TransportRow]) -> Conclusion:

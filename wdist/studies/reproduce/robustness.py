@@ -88,6 +88,8 @@ _GRID = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 _REACH, _SIZES, _AT_005 = 0.3, 60, 10
 """The largest size of figure 9, the number of steps up to it, and the step at 0.05."""
 _PAPERS_RULE = ", margin above K eps"
+_PER_CENT: Any = {"bottom": -3, "top": 103}
+"""Limits of an ordinate from 0 to 100 %."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,8 +240,7 @@ def _errors_panel(errors: Errors) -> Panel:
         ticks=tuple(errors),
         y_label="error in %",
         series=curves(range(len(errors)), shown, reference=("clean, paper", "PGD 0.1, paper")),
-        bottom=-3,
-        top=103,
+        **_PER_CENT,
     )
 
 
@@ -280,8 +281,7 @@ def _figure8(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
                     {name: [100 * accuracy for accuracy in found] for name, found in accuracies.items()},
                     reference=[name for name in accuracies if name.startswith("Standard")],
                 ),
-                bottom=-3,
-                top=103,
+                **_PER_CENT,
             ),
         ),
         remarks=(*_REMARKS, "The paper's numbers at sizes 0, 0.1 and 0.3 come from its table 7."),
@@ -317,8 +317,7 @@ def _figure9(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
                 x_label="size of the perturbation, maximum norm",
                 y_label="accuracy in %",
                 series=curves(sizes, shown, reference=[each.name + _PAPERS_RULE for each in _MARGIN]),
-                bottom=-3,
-                top=103,
+                **_PER_CENT,
             ),
         ),
         remarks=(_OUR_RULE, "The paper gives figure 9 as a picture, without numbers."),
