@@ -1,11 +1,47 @@
 """``wdist robust MODEL DATA``: certified and attacked accuracy of a classifier."""
 
-from typing import Annotated
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
+
+if TYPE_CHECKING:
+    from wdist.data.access import Access
+    from wdist.robustness.robust import RobustOptions
+
+_ATTACK = "Attack"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustFlags:
+    """Perturbations, required accuracy and attack; the library validates them."""
+
+    eps: Annotated[float, typer.Option(metavar="X", help="Largest size of a perturbation, in the units of the data.")]
+    norm: str = opt.flag(None, "NAME", "Norm of a perturbation: l2 or linf (largest change).", default="l2")
+    min: float | None = opt.flag(
+        None,
+        "ACCURACY",
+        "Required accuracy, such as 0.9: pass if it is certified, fail if the attack leaves less, else inconclusive.",
+    )
+    labels: str | None = opt.flag(
+        "Sources", "ADDRESS", "Class numbers. Default: those of the dataset, or of the array labels in the same file."
+    )
+    iterations: int = opt.flag(_ATTACK, "N", "Steps of the attack from each start; 0 for no attack.", min=0, default=200)
+    restarts: int = opt.flag(_ATTACK, "N", "Number of random starts of the attack.", min=1, default=2)
+    seed: int = opt.flag(_ATTACK, "N", "Seed of the random starts.", min=0, callback=opt.check_seed, default=0)
+    device: str = opt.flag(_ATTACK, "NAME", "Where to attack: auto, cpu, cuda or cuda:1.", default="auto")
+
+    def options(self, access: Access) -> RobustOptions:
+        """The options as an object of the library."""
+        from wdist.robustness.robust import RobustOptions
+
+        own = {name: getattr(self, name) for name in ("eps", "norm", "iterations", "restarts", "seed", "device")}
+        return RobustOptions(**own, minimum=self.min, access=access)
 
 
 @opt.expanded
@@ -17,25 +53,8 @@ def command(
         ),
     ],
     data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled samples: torchvision:MNIST?split=test, images.h5, ...")],
-    *,
-    eps: Annotated[float, typer.Option(metavar="X", help="Largest size of a perturbation, in the units of the data.")],
-    norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of a perturbation: l2 or linf (largest change).")] = "l2",
-    min: Annotated[
-        float | None,
-        typer.Option(
-            metavar="ACCURACY",
-            help="Required accuracy, such as 0.9: pass if it is certified, fail if the attack leaves less, else inconclusive.",
-        ),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        opt.option("Sources", "ADDRESS", "Class numbers. Default: those of the dataset, or of the array labels in the same file."),
-    ] = None,
+    flags: RobustFlags,
     sources: opt.SourceOptions,
-    iterations: Annotated[int, opt.option("Attack", "N", "Steps of the attack from each start; 0 for no attack.", min=0)] = 200,
-    restarts: Annotated[int, opt.option("Attack", "N", "Number of random starts of the attack.", min=1)] = 2,
-    seed: Annotated[int, opt.option("Attack", "N", "Seed of the random starts.", min=0, callback=opt.check_seed)] = 0,
-    device: Annotated[str, opt.option("Attack", "NAME", "Where to attack: auto, cpu, cuda or cuda:1.")] = "auto",
     outputs: Annotated[Outputs, OutputOptions("robust")],
 ) -> int:
     """Certify how many samples a classifier gets right under every perturbation of a given size, and attack the others.
@@ -45,19 +64,10 @@ def command(
 
     Example: wdist robust classifier.safetensors 'torchvision:MNIST?split=test' --eps 0.1 --norm linf --min 0.8
     """
-    outputs.check(sources=[model, data], inputs=filter(None, [labels]))
-    from wdist.robustness.robust import RobustOptions, run_robust
+    outputs.check(sources=[model, data], inputs=filter(None, [flags.labels]))
+    options = flags.options(sources.access())
+    from wdist.robustness.robust import run_robust
 
-    options = RobustOptions(
-        eps=eps,
-        norm=norm,
-        minimum=min,
-        iterations=iterations,
-        restarts=restarts,
-        seed=seed,
-        device=device,
-        access=sources.access(),
-    )
     with outputs.observer() as observer:
-        found = run_robust(model, data, labels, options=options, observer=observer)
+        found = run_robust(model, data, flags.labels, options=options, observer=observer)
     return outputs.deliver(found, status=found.exit_status, if_interrupted="the attack is incomplete, but all numbers hold")
