@@ -62,6 +62,13 @@ def test_values_that_are_equal_count_as_if_a_far_one_might_occur():
     assert over_folds.freedom == pytest.approx(mean_difference([(np.ones(50), np.zeros(40))]).freedom)
 
 
+def test_values_of_one_fold_far_above_the_others_do_not_divide_by_0():
+    random = np.random.default_rng(3)
+    folds = [(random.normal(size=20), random.normal(size=20)) for _ in range(3)]
+    folds[1] = (folds[1][0] + 1e154, folds[1][1] + 1e154)
+    assert mean_difference(folds).lower(0.05) < 1e140
+
+
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_infinite_values_bound_nothing():
     infinite = np.array([np.inf, 0.0])

@@ -134,7 +134,7 @@ def mean_contrast(
     total = float(variances.sum())
     freedom = 1 / float(((variances / total) ** 2 / freedoms).sum()) if total > 0 else math.inf
     error_a, error_b = (math.sqrt(float(part)) / count * unit for part in (variances[:, 0].sum(), variances[:, 1:].sum()))
-    skewness = float(thirds.sum()) / total**1.5 if total > 0 else 0.0
+    skewness = float(thirds.sum()) / total / math.sqrt(total) if total > 0 else 0.0  # a power of the total could underflow
     return MeanDifference(estimate=estimate * unit, error_a=error_a, error_b=error_b, freedom=freedom, skewness=skewness)
 
 

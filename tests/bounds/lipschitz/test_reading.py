@@ -100,6 +100,10 @@ KNOWN = {
     "windows that overlap": (nn.MaxPool2d(3, 1), (1, 6, 6)),
     "images without channels": (nn.AdaptiveMaxPool2d((3, 2)), (6, 6)),
     "one number": (chain(nn.Linear(4, 6), nn.Softplus(3.0), nn.Linear(6, 1), nn.Flatten(0)), (4,)),
+    "views of moved entries": (
+        chain(Function(lambda x: x.view(1, 2, 2).transpose(1, 2).reshape(1, 4)), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)),
+        (4,),
+    ),
     "not contiguous": (chain(nn.Linear(6, 4)), (6,)),
 }
 
@@ -140,6 +144,8 @@ REFUSED = {
     "round": Function(torch.round),
     "with a jump": nn.Threshold(0.5, 0.0),
     "softplus with a jump": nn.Softplus(3.0, threshold=2.0),
+    "softplus with a constant": nn.Softplus(-2.0),
+    "sum of whole numbers": Function(lambda x: x.sum(-1, dtype=torch.int64)),
     "view.dtype": Function(lambda x: x.view(torch.float32)),
 }
 

@@ -39,6 +39,7 @@ CASES = {
     "axes reversed": (("Transpose", ["x"], ["y"], {}), (3, 4), {}, 18),
     "several values": (("Max", ["x", "low", "high"], ["y"], {}), (3,), {"low": np.float32(-1), "high": np.float32(0.1)}, 18),
     "slopes of channels": (("PRelu", ["x", "slope"], ["y"], {}), (2, 3, 3), {"slope": np.array([[[0.1]], [[0.5]]], "f")}, 18),
+    "another shape": (("Reshape", ["x", "shape"], ["y"], {"allowzero": 1}), (4,), {"shape": np.array([1, 2, 2])}, 14),
     "a cast": (("Cast", ["x"], ["y"], {"to": 1}), (3,), {}, 18),
     "padding on one side": (("MaxPool", ["x"], ["y"], {"kernel_shape": [3, 3], "pads": [0, 0, 1, 1]}), (2, 5, 5), {}, 18),
 }
@@ -53,6 +54,24 @@ def test_nodes_compute_what_onnxruntime_computes(name, tmp_path):
     found = load_onnx(path, "net.onnx")[0](torch.from_numpy(x)).numpy()
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+NORM = {name: np.ones(2, "f") for name in ("scale", "shift", "mean", "variance")}
+REFUSED = {
+    "in evaluation mode": (("BatchNormalization", ["x", *NORM], ["y", "m", "v"], {"training_mode": 1}), (2, 3), NORM, 15),
+    "own statistics": (("BatchNormalization", ["x", *NORM], ["y", "m", "v", "n", "w"], {}), (2, 3), NORM, 9),
+    "version 6": (("Mul", ["x", "factor"], ["y"], {"axis": 1, "broadcast": 1}), (2, 3), {"factor": np.ones(2, "f")}, 6),
+    "random numbers": (("Dropout", ["x", "ratio", "training"], ["y"], {}), (4,), {"ratio": np.float32(0.5), "training": True}, 13),
+    "attribute spatial": (("BatchNormalization", ["x", *NORM], ["y"], {"spatial": 0}), (2, 3), NORM, 8),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_nodes_that_compute_something_else_than_is_read_are_refused(why, tmp_path):
+    (operator, inputs, outputs, attributes), shape, constants, version = REFUSED[why]
+    path = saved(tmp_path / "net.onnx", helper.make_node(operator, inputs, outputs, **attributes), shape, constants, version)
+    with pytest.raises(SourceError, match=why):
+        load_onnx(path, "net.onnx")[0](torch.zeros(1, *shape))
 
 
 def test_slopes_along_another_axis_are_refused(tmp_path):

@@ -43,7 +43,8 @@ def _moves(call: Call) -> Any:
     x, *rest = call.args
     if not isinstance(x, Signal) or any(isinstance(each, torch.dtype) for each in rest):  # view of another type
         raise call.reading.refused(str(call.target))
-    return call.apply(moved(call.name.removesuffix("_copy").strip("_"), x.shape, call.of, call.shape))
+    # The entries of a view are those of a contiguous copy, which every tensor has.
+    return call.apply(moved(call.name.removesuffix("_copy").strip("_"), x.shape, lambda h: call.of(h.contiguous()), call.shape))
 
 
 @handles("clone", "alias", "detach", "contiguous", "lift_fresh", "lift", "positive", "_to_copy")
@@ -278,6 +279,9 @@ def _multiplied(call: Call) -> Any:
 
 @handles("mean", "sum")
 def _reduced(call: Call) -> Any:
+    dtype = call.kwargs.get("dtype")
+    if dtype is not None and not dtype.is_floating_point:
+        raise call.reading.refused(call.name, " of whole numbers")
     call = replace(call, kwargs={key: value for key, value in call.kwargs.items() if key != "dtype"})
     inputs = call.args[0].shape
     count = math.prod(inputs) // math.prod(call.shape) if math.prod(call.shape) else 1

@@ -100,6 +100,8 @@ def _softplus(call: Call) -> Any:
     beta, threshold = (float(call.option(i, name, usual)) for i, name, usual in ((1, "beta", 1.0), (2, "threshold", 20.0)))
     if threshold < 20:  # above the threshold torch returns the input, at 20 already 2e-9 below the exact value
         raise call.reading.refused("softplus", " with a jump")
+    if beta <= 0:
+        raise call.reading.refused("softplus", " with a constant that is not positive")
     function = lambda h: nn.functional.softplus(h, beta, threshold)  # noqa: E731
     within = rising(lambda h: torch.where(beta * h > threshold, 1.0, torch.sigmoid(beta * h)))
     return elementwise(call, "softplus", function, 0.0, 1.0, within)

@@ -5,7 +5,7 @@ References:
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from wdist.errors import SourceError
 
 Attributes = Mapping[str, Any]
 
+_OLDEST = 7
+"""First operator version that is read: earlier ones extend shapes differently, and normalise batches by their own statistics."""
 _ALONG_AN_AXIS = 13
 """First operator version in which a softmax runs along one axis only; earlier ones include all axes behind it."""
 
@@ -53,6 +55,13 @@ class OnnxModule(nn.Module):
                     f"{name} contains the ONNX operator {node.op_type}, which wdist lipschitz does not read; "
                     "give the network as a .pt2 file of torch.export"
                 )
+            elif unread := sorted(values.keys() - _ATTRIBUTES.get(node.op_type, frozenset())):
+                raise SourceError(
+                    f"{name} contains the ONNX operator {node.op_type} with the attribute {unread[0]}, which wdist lipschitz does "
+                    "not read; give the network as a .pt2 file of torch.export"
+                )
+            elif node.op_type == "BatchNormalization" and (values.get("training_mode") or any(list(node.output)[1:])):
+                raise SourceError(f"{name} normalises batches by their own statistics; export it in evaluation mode")
             else:
                 self._nodes.append((node.op_type, list(node.input), list(node.output), values))
 
@@ -80,7 +89,13 @@ def load_onnx(path: Path, name: str) -> tuple[OnnxModule, tuple[int, ...] | None
 
     model = onnx.load(str(path))
     versions = [each.version for each in model.opset_import if each.domain in ("", "ai.onnx")]
-    module = OnnxModule(model.graph, name, min(versions, default=_ALONG_AN_AXIS))
+    version = min(versions, default=_ALONG_AN_AXIS)
+    if version < _OLDEST:
+        raise SourceError(
+            f"{name} has ONNX operators of version {version}, and wdist lipschitz reads version {_OLDEST} and later; convert it "
+            "with onnx.version_converter"
+        )
+    module = OnnxModule(model.graph, name, version)
     (given,) = (each for each in model.graph.input if each.name == module._input)
     sizes = [dim.dim_value for dim in given.type.tensor_type.shape.dim][1:]
     return module, tuple(sizes) if sizes and min(sizes) > 0 else None
@@ -181,7 +196,8 @@ def _batch_norm(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
 
 def _reshape(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
     x, sizes = inputs[0], _whole(inputs[1])
-    return x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(sizes)])
+    same = not attributes.get("allowzero")
+    return x.reshape([x.shape[i] if size == 0 and same else size for i, size in enumerate(sizes)])
 
 
 def _squeeze(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
@@ -245,6 +261,12 @@ def _cast(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
     return x if x.is_floating_point() else x.double()  # the network is a function of exact numbers
 
 
+def _dropout(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    if len(inputs) > 2 and inputs[2] is not None and bool(inputs[2].any()):
+        raise SourceError("an ONNX Dropout draws random numbers; export the network in evaluation mode")
+    return inputs[0]
+
+
 def _one(function: Callable[..., Tensor], inputs: int = 1) -> Callable[[Sequence[Any], Attributes], Tensor]:
     return lambda values, attributes: function(*values[:inputs])
 
@@ -293,6 +315,35 @@ OPERATORS: dict[str, Callable[[Sequence[Any], Attributes], Any]] = {
     "ReduceMax": _reduced(torch.amax),
     "Cast": _cast,
     "Identity": _one(lambda x: x),
-    "Dropout": _one(lambda x: x),
+    "Dropout": _dropout,
 }
 """Operators by name, each a function of its inputs and attributes."""
+_WINDOWS = {"auto_pad", "dilations", "kernel_shape", "pads", "strides"}
+_REDUCED = {"axes", "keepdims", "noop_with_empty_axes"}
+_ATTRIBUTES: Mapping[str, Set[str]] = {
+    "Gemm": {"alpha", "beta", "transA", "transB"},
+    "Conv": {*_WINDOWS, "group"},
+    "ConvTranspose": {*_WINDOWS, "group", "output_padding", "output_shape"},
+    "BatchNormalization": {"epsilon", "momentum", "training_mode"},
+    "LeakyRelu": {"alpha"},
+    "Elu": {"alpha"},
+    "Gelu": {"approximate"},
+    "Clip": {"min", "max"},
+    "MaxPool": {*_WINDOWS, "ceil_mode", "storage_order"},
+    "AveragePool": {*_WINDOWS, "ceil_mode", "count_include_pad"},
+    "Softmax": {"axis", "flat"},
+    "LogSoftmax": {"axis", "flat"},
+    "Flatten": {"axis"},
+    "Reshape": {"allowzero"},
+    "Transpose": {"perm"},
+    "Squeeze": {"axes"},
+    "Unsqueeze": {"axes"},
+    "Concat": {"axis"},
+    "Split": {"axis", "num_outputs", "split"},
+    "ReduceMean": _REDUCED,
+    "ReduceSum": _REDUCED,
+    "ReduceMax": _REDUCED,
+    "Cast": {"round_mode", "saturate", "to"},
+    "Dropout": {"ratio", "seed"},
+}
+"""Attributes that operators read, or that do not change the values that they compute; others are refused."""
