@@ -29,6 +29,11 @@ def test_numbers_have_their_mean_and_the_quantile_that_moved_most(current, moved
         assert quantile.what == moved
 
 
+def test_a_quantile_that_did_not_move_is_left_out():
+    (mean,) = changes_of_numbers(np.array([1.0, 1, 1, 2, 2, 2, 2]), np.array([1.0, 1, 1, 1, 2, 2, 2, 2, 2]))
+    assert mean.what == "mean"
+
+
 def test_levels_have_the_shares_that_changed_most():
     before, after = np.array([0.4, 0.3, 0.2, 0.1, 0.0]), np.array([0.4, 0.1, 0.15, 0.1, 0.25])
     found = changes_of_shares(before, after, ["a", "b", "c", "d", "e"])

@@ -130,6 +130,15 @@ def test_the_row_that_moved_most_is_named(march, tmp_path):
     assert (row.row, row.column, row.after) == (17, "amount", "900")
 
 
+def test_a_row_that_moved_is_shown_with_values_that_differ():
+    """In a smaller table, each row takes mass of several rows, and most of it may come from an equal one."""
+    random = np.random.default_rng(0)
+    table = np.column_stack([random.poisson(4, 200), random.integers(0, 3, 200), random.normal(size=200)]).astype(float)
+    found = wdist.drift(table, table[:50], **CHEAP)
+    assert len(found.rows) == 5
+    assert all(row.before != row.after for row in found.rows)
+
+
 def test_the_command_writes_every_format_and_exits_with_1(march, tmp_path, capsys):
     moved = write_table(tmp_path / "april.csv", 2, amount=0.6)
     files = {name: tmp_path / f"drift.{name}" for name in ("json", "md", "csv", "html", "png")}

@@ -27,7 +27,7 @@ class Change:
 
 
 def changes_of_numbers(reference: np.ndarray, current: np.ndarray) -> tuple[Change, ...]:
-    """The means, and the quantile that moved most."""
+    """The means, and the quantile that moved most, if any did."""
     mean = Change(what="mean", reference=float(reference.mean()), current=float(current.mean()))
     quantiles = (
         Change(
@@ -37,7 +37,8 @@ def changes_of_numbers(reference: np.ndarray, current: np.ndarray) -> tuple[Chan
         )
         for name, level in _QUANTILES.items()
     )
-    return mean, max(quantiles, key=_size)
+    moved = max(quantiles, key=_size)
+    return (mean, moved) if _size(moved) else (mean,)
 
 
 def changes_of_shares(reference: np.ndarray, current: np.ndarray, levels: Sequence[str]) -> tuple[Change, ...]:

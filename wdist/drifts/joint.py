@@ -23,7 +23,7 @@ class MovedRow:
     column: str
     """The column with the largest share in that distance."""
     before: str
-    """Value of that column in the row of the reference from which most of the mass comes."""
+    """Value of that column in the row of the reference that contributes most to its share."""
     after: str
     """Value of that column in this row."""
 
@@ -57,8 +57,9 @@ class Tables:
 
     def _moved(self, row: int, distance: float, plan: Plan, parts: np.ndarray) -> MovedRow:
         places = np.flatnonzero(plan.columns == row)
-        column = self.columns[int((plan.mass[places, None] * parts[places]).sum(0).argmax())]
-        origin = int(plan.rows[places[plan.mass[places].argmax()]])
+        moved = plan.mass[places, None] * parts[places]
+        widest = int(moved.sum(0).argmax())
+        column, origin = self.columns[widest], int(plan.rows[places[moved[:, widest].argmax()]])
         before, after = (_shown(column, points) for points in (self.reference[origin], self.current[row]))
         return MovedRow(row=int(self.numbers[row]), distance=distance, column=column.name, before=before, after=after)
 
