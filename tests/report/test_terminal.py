@@ -59,9 +59,9 @@ def test_metric_units_confidence_and_counts_are_stated_once(estimate):
     assert "95 % confidence" in words
 
 
-def test_the_verdict_comes_first_in_plain_words(estimate):
+def test_the_verdict_comes_first_in_plain_words():
     def first_line(**changes):
-        return shown(made_estimate(**changes), 120).splitlines()[0].rstrip()
+        return shown(made_estimate(baselines=(), **changes), 120).splitlines()[0].rstrip()
 
     assert first_line() == "A and B differ: W1 is at least 0.97765, with 95 % confidence."
     open_question = made_critic(lower=0.005)
@@ -88,9 +88,17 @@ def made_detected(**changes):
     return Detected(**{**facts, "freedom": 280.0, **changes})
 
 
+def test_a_difference_that_another_critic_proves_is_the_verdict():
+    """All bounds for the populations hold together."""
+    nothing = replace(made_critic().population, lower=0.0, upper=0.7)
+    estimate = made_estimate(critic=replace(made_critic(), population=nothing))
+    first = " ".join(shown(estimate).split("\n\n")[0].split())
+    assert first == "A and B differ: W1 is at least 0.63320, with 95 % confidence, by relu-bjorck."
+
+
 def test_the_verdict_says_how_sure_a_test_is():
     def first_line(**changes):
-        return shown(made_estimate(**changes), 160).splitlines()[0].rstrip()
+        return shown(made_estimate(baselines=(), **changes), 160).splitlines()[0].rstrip()
 
     sure = made_detected(p_value=2e-9)
     assert first_line(detected=sure) == "A and B differ: W1 is at least 0.97765, with 95 % confidence (p < 0.0001)."

@@ -62,6 +62,9 @@ def verdict(estimate: Estimate) -> str:
         return f"One bound for the populations is wrong: W1 would be at least {lower} and at most {upper}, {confidence}"
     if population.lower > 0:
         return f"A and B differ: W1 is at least {lower_bound(population.lower, DIGITS)}, {confidence}{_tested(estimate.detected)}"
+    best = max(estimate.critics, key=lambda critic: critic.population.lower)
+    if best.population.lower > 0:  # all bounds for the populations hold together
+        return f"A and B differ: W1 is at least {lower_bound(best.population.lower, DIGITS)}, {confidence}, by {best.name}"
     sentence = _not_proved(estimate.detected, population.upper)
     if population.upper is not None:
         return f"{sentence}; W1 is at most {at_most(population.upper, DIGITS)}, {confidence}"
