@@ -101,7 +101,7 @@ KNOWN = {
     "images without channels": (nn.AdaptiveMaxPool2d((3, 2)), (6, 6)),
     "one number": (chain(nn.Linear(4, 6), nn.Softplus(3.0), nn.Linear(6, 1), nn.Flatten(0)), (4,)),
     "views of moved entries": (
-        chain(Function(lambda x: x.view(1, 2, 2).transpose(1, 2).reshape(1, 4)), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)),
+        chain(Function(lambda x: x.view(-1, 2, 2).transpose(1, 2).reshape(-1, 4)), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)),
         (4,),
     ),
     "not contiguous": (chain(nn.Linear(6, 4)), (6,)),
