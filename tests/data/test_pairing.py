@@ -8,10 +8,13 @@ import torch
 from PIL import Image
 
 from tests.data.sources.conftest import write_convolutional
+from wdist.data import comparable as comparable_module
+from wdist.data import measure
 from wdist.data.access import Access
 from wdist.data.comparable import check_comparable, comparable, observed_range
 from wdist.data.pairing import open_pair
 from wdist.data.rows import gather
+from wdist.data.sources import images
 from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError
 
@@ -55,6 +58,30 @@ def test_folders_of_images_in_other_modes_are_refused_with_the_option_that_conve
             check_comparable(open_source(tmp_path / "RGB"), open_source(tmp_path / mode))
         converted = open_source(f"{tmp_path / mode}?mode=RGB")
         assert check_comparable(open_source(tmp_path / "RGB"), converted) == ()
+
+
+@pytest.mark.parametrize("options", ["", "?limit=30", "?channels=first"])
+@pytest.mark.parametrize("fitting", [True, False])
+def test_images_that_fit_into_memory_are_decoded_once(options, fitting, tmp_path, monkeypatch):
+    """By the survey, which keeps them; opening a folder decodes its first image to learn the shape."""
+    for number in range(80):
+        folder = tmp_path / "ab"[number % 2]
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(np.full((6, 8, 3), number, dtype=np.uint8)).save(folder / f"{number}.png")
+    decoded, pixels = [], images._pixels
+    monkeypatch.setattr(images, "_pixels", lambda path, wanted: decoded.append(path.name) or pixels(path, wanted))
+    for module in (comparable_module, measure):
+        monkeypatch.setattr(module, "fits", lambda nbytes: fitting)
+    sides = [f"{tmp_path / name}{options}" for name in "ab"]
+    with closing(open_pair(*sides, access=Access(), seed=0, device=torch.device("cpu"))) as pair:
+        assert pair.a.streamed != fitting
+        count = pair.a.everything.count + pair.b.everything.count
+        if fitting:
+            assert len(decoded) == count + 2
+            wanted = open_source(sides[0]).read(slice(0, 5))
+            assert torch.equal(gather(pair.a.everything)[:5], wanted.double() / 255)
+        else:
+            assert len(decoded) > count + 2
 
 
 def test_ranges_that_look_like_two_scalings_are_refused_unless_one_is_chosen(tmp_path):

@@ -9,8 +9,9 @@ import torch
 
 from wdist.data.access import Access
 from wdist.data.features.space import Ends, FeatureDraws, FeatureRows
+from wdist.data.memory import fits, planned_memory
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import EndlessSource, FiniteSource, ReorderedRows, Source, SourceInfo, shape_text
+from wdist.data.sources.source import EndlessSource, FiniteSource, KeptRows, ReorderedRows, Source, SourceInfo, shape_text
 from wdist.data.survey import Survey, finite_rows, survey
 from wdist.data.tables.joint import jointly_encoded
 from wdist.errors import SourceError
@@ -49,10 +50,12 @@ def comparable(
     *,
     seed: int,
     mapped: bool,
+    keep: bool = False,
     progress: Callable[[int, float], None] = lambda number, fraction: None,
 ) -> list[ComparableSource]:
     """Surveys open sources and checks all against the first; sources that will be ``mapped`` to features may differ in shape.
 
+    With ``keep``, the survey keeps rows that it decodes, such as images, for those who read them next, if they fit into memory.
     ``progress`` receives the number of a source and the fraction of it that was read.
 
     Raises:
@@ -61,12 +64,18 @@ def comparable(
     found: list[ComparableSource] = []
     for number, each in enumerate(sources):
         given = each if mapped else _with_channels_of(sources[0], each)
-        source, known = surveyed(given, access, seed=seed, progress=partial(progress, number))
+        kept = KeptRows(given) if keep and isinstance(given, FiniteSource) and given.decodes and _fits(given) else given
+        source, known = surveyed(kept, access, seed=seed, progress=partial(progress, number))
         ends, first = observed_range(source, known), found[0] if found else None
         check = _check_scales if mapped else check_comparable
         warnings = () if first is None else check(first.source, source, first.ends, ends)
         found.append(ComparableSource(given=given, source=source, survey=known, ends=ends, warnings=warnings))
     return found
+
+
+def _fits(source: FiniteSource) -> bool:
+    """Whether :func:`~wdist.data.measure.make_measure` would keep all rows in memory."""
+    return fits(source.nbytes) and source.nbytes <= planned_memory()
 
 
 def _with_channels_of(reference: Source, other: Source) -> Source:

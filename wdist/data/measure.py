@@ -23,7 +23,7 @@ from wdist.data.rows import (
     read_again,
 )
 from wdist.data.sources.arrays import ArraySource, StoredArray, exact_float
-from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo, random_stream
+from wdist.data.sources.source import EndlessSource, FiniteSource, KeptRows, Source, SourceInfo, random_stream
 from wdist.data.sources.spool import Spool, free_disk
 
 VALIDATION_SHARE = 1 / 6
@@ -194,7 +194,8 @@ def make_measure(
     if isinstance(source, EndlessSource):
         return _drawn(source, side=side, seed=seed, device=device, draws=most_held)
     # A stream leads to other digits than a set in memory, and planned memory varies from run to run less than free memory.
-    if in_memory and fits(source.nbytes) and source.nbytes <= planned_memory():
+    kept = isinstance(source, KeptRows) and source.complete
+    if in_memory and (kept or (fits(source.nbytes) and source.nbytes <= planned_memory())):
         return _resident(source, side=side, seed=seed, device=device, digest=digest, most_held=most_held)
     return _streamed(source, side=side, seed=seed, digest=digest, most_held=most_held)
 

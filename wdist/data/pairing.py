@@ -161,7 +161,7 @@ def _surveyed(
     def read(number: int, fraction: float) -> None:
         progress((number + fraction) / passes)
 
-    sides = comparable(sources, access, seed=seed, mapped=features is not None, progress=read)
+    sides = comparable(sources, access, seed=seed, mapped=features is not None, keep=features is None, progress=read)
     if features is None:
         return [(side.source, side.survey) for side in sides], sides[1].warnings
     mapped = [_mapped(side, features, access, partial(read, 2 + number)) for number, side in enumerate(sides)]

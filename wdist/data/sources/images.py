@@ -102,6 +102,8 @@ def _scaled(stored: str, mode: str) -> bool:
 class DecodedImages(FiniteSource):
     """Images behind a function that loads one by its position, as an array of the event shape."""
 
+    decodes = True
+
     def __init__(
         self,
         load: Callable[[int], np.ndarray],

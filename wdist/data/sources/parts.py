@@ -26,6 +26,7 @@ class JoinedRows(FiniteSource):
     def __init__(self, parts: Sequence[FiniteSource], info: SourceInfo) -> None:
         self.info, self.itemsize = info, parts[0].itemsize
         self.rows_together = max(part.rows_together for part in parts)
+        self.decodes = any(part.decodes for part in parts)
         self._parts = tuple(parts)
         self._ends = np.cumsum([part.count for part in parts])
 

@@ -87,6 +87,8 @@ class FiniteSource(ABC):
     """Bytes of one value in memory."""
     rows_together: int = 1
     """Rows that are stored in one piece, so that reading one of them costs as much as reading all."""
+    decodes: bool = False
+    """Whether reading rows decodes them, which takes much longer than copying them."""
     file: Address | None = None
     """The file from which rows are read; a temporary copy is removed when nothing holds this address any longer."""
 
@@ -196,7 +198,7 @@ class SelectedRows(FiniteSource):
     def __init__(self, source: FiniteSource, index: np.ndarray, *, notes: tuple[str, ...], dropped: int = 0) -> None:
         self.info = replace(source.info, count=len(index), notes=source.info.notes + notes, dropped=source.info.dropped + dropped)
         self.source, self.itemsize, self.rows_together = source, source.itemsize, source.rows_together
-        self.index = index
+        self.decodes, self.index = source.decodes, index
         self._contiguous = len(index) > 0 and int(index[-1]) - int(index[0]) + 1 == len(index)
 
     def read(self, rows: RowIndex) -> Tensor:
@@ -214,10 +216,43 @@ class ReorderedRows(FiniteSource):
         shape = source.info.event_shape
         self.info = replace(source.info, event_shape=tuple(shape[axis] for axis in order))
         self.source, self.itemsize, self.rows_together = source, source.itemsize, source.rows_together
-        self._order = order
+        self.decodes, self._order = source.decodes, order
 
     def read(self, rows: RowIndex) -> Tensor:
         return permuted(self.source.read(rows), self.source.info.event_shape, self._order)
+
+
+class KeptRows(FiniteSource):
+    """Rows of another source, which the first pass over all of them decodes and keeps in memory."""
+
+    def __init__(self, source: FiniteSource) -> None:
+        self.info, self.itemsize, self.rows_together, self.file = source.info, source.itemsize, source.rows_together, source.file
+        self._source = source
+        self._kept: Tensor | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all rows are in memory."""
+        return self._kept is not None
+
+    def identity(self) -> str | None:
+        return self._source.identity()
+
+    def read(self, rows: RowIndex) -> Tensor:
+        if self._kept is None:
+            return self._source.read(rows)
+        return self._kept[rows if isinstance(rows, slice) else torch.from_numpy(np.asarray(rows, dtype=np.int64))]
+
+    def slabs(self, rows_per_slab: int) -> Iterator[tuple[int, Tensor]]:
+        if self._kept is not None:
+            yield from super().slabs(rows_per_slab)
+            return
+        kept = torch.empty(0)
+        for start, rows in self._source.slabs(rows_per_slab):
+            kept = kept if start else rows.new_empty(self.count, rows.shape[1])
+            kept[start : start + len(rows)] = rows
+            yield start, rows
+        self._kept = kept
 
 
 class SelectedColumns(FiniteSource):
