@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wdist.bounds.digits import told_apart
 from wdist.report import numbers
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e100, max_value=1e100)
@@ -71,3 +72,15 @@ def test_only_certainty_reads_as_100_per_cent(confidence, shown):
 @given(st.floats(0.5, 1, exclude_max=True))
 def test_no_confidence_reads_as_certainty(confidence):
     assert numbers.level(confidence) != "100 %"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shown"),
+    [
+        (0.5410113249877581, 0.06856948045087273, ("0.541011", "0.0685695")),
+        (1.0000001, 1.0000002, ("1.0000001", "1.0000002")),
+        (1.0, 1.0 + 2**-52, ("1.0000000000000000", "1.0000000000000002")),
+    ],
+)
+def test_a_claim_and_what_is_proved_differ_in_the_digits_shown(one, other, shown):
+    assert told_apart(one, other) == shown

@@ -20,6 +20,20 @@ def at_most(value: float, digits: int = 4, *, within: float | None = None) -> st
     return _shown(value, digits, ROUND_CEILING, lambda shown: within is None or not value <= within or shown <= within)
 
 
+def told_apart(one: float, other: float) -> tuple[str, str]:
+    """Two different values with as many digits as show that they differ, at least six."""
+    texts = ((nearest(one, digits), nearest(other, digits)) for digits in range(6, _ENOUGH + 1))
+    return next((pair for pair in texts if pair[0] != pair[1]), (repr(one), repr(other)))
+
+
+def certificate(bound: float) -> str:
+    """A Lipschitz bound, rounded up; its excess over 1 is written out where it would vanish in the digits: ``1+2.3e-10``."""
+    excess = bound - 1
+    if 0 < excess < 1e-3:
+        return f"1+{rounded(excess, 1, ROUND_CEILING)}" if excess < 1e-4 else at_most(bound, 5)
+    return "1" if excess == 0 else at_most(bound, 4)
+
+
 def nearest(value: float, digits: int = 4) -> str:
     """A value that is not a bound, rounded to the nearest number with ``digits`` significant digits."""
     return rounded(value, digits, ROUND_HALF_EVEN)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from wdist.bounds.confidence import resolve
+from wdist.bounds.digits import certificate, nearest, told_apart
 from wdist.bounds.dual import PROOF
 from wdist.data.access import LEVEL, REFUSE, Access
 from wdist.data.features.opening import open_features
@@ -128,7 +129,7 @@ def verify(
     began, observer = time.perf_counter(), observer or Silent()
     proof, access, chosen_device = read_proof(path), access or Access(), choose_device(device)
     if access.scale != NO_SCALE:
-        raise UsageError("a proof states the units of its columns, and verification uses these; leave out the scale")
+        raise UsageError("a proof states the units of its columns, and verification uses these; leave out --scale")
     observer.notify(Stage(what="reading and checking the samples"))
     stated = proof.statement
     # No cache: the samples themselves are read again.
@@ -442,9 +443,13 @@ def _critics(estimate: Estimate, stated: Statement) -> Iterator[Check]:
         folds = zip(claimed.folds, result.folds or (result,), strict=True)
         ends = [("samples", fold.samples_lower, found.samples.lower) for fold, found in folds]
         ends.append(("populations", claimed.population_lower, result.population.lower))
-        fell_short = [f"{what} >= {claim!r} is claimed, {proved!r} proved" for what, claim, proved in ends if not claim <= proved]
+        apart = [(what, *told_apart(claim, proved)) for what, claim, proved in ends if not claim <= proved]
+        fell_short = [f"{what} >= {claim} is claimed, {proved} proved" for what, claim, proved in apart]
         largest = max(found.lipschitz_bound for found in result.folds or (result,))
-        detail = "; ".join(fell_short) or f"K <= {largest:.9g}, {'both' if stated.folds is None else 'all'} of its bounds follow"
+        detail = (
+            "; ".join(fell_short)
+            or f"K <= {certificate(largest)}, {'both' if stated.folds is None else 'all'} of its bounds follow"
+        )
         yield Check(what=f"critic {claimed.name}", ok=not fell_short, detail=detail)
     if estimate.divergence is not None and stated.divergence is not None:
         yield _critic_of_divergence(estimate.divergence, stated.divergence)
@@ -481,5 +486,5 @@ def _ends(found: Estimate | Divergence, claims: Claims | DivergenceClaims, *, of
         if claim is None:
             continue
         ok = value is not None and follows(claim, value)
-        proved = "nothing is" if value is None else f"{value!r} is"
-        yield Check(what=what, ok=ok, detail="proved" if ok else f"{claim!r} is claimed, {proved} proved")
+        shown, proved = (nearest(claim), "nothing") if value is None else told_apart(claim, value)
+        yield Check(what=what, ok=ok, detail="proved" if ok else f"{shown} is claimed, {proved} is proved")

@@ -1,12 +1,13 @@
 """Numbers as a reader sees them: lower bounds rounded down, upper bounds rounded up, so that what is printed is still proved."""
 
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
 from wdist.bounds.digits import at_least as at_least
 from wdist.bounds.digits import at_most as at_most
+from wdist.bounds.digits import certificate as certificate
 from wdist.bounds.digits import exactly as exactly
 from wdist.bounds.digits import nearest as nearest
-from wdist.bounds.digits import per_cent, rounded
+from wdist.bounds.digits import per_cent
 
 level = per_cent
 """A confidence as per cent with no more digits than it has: ``95 %``, ``99.9 %``."""
@@ -15,14 +16,6 @@ level = per_cent
 def lower_bound(value: float, digits: int = 4) -> str:
     """A lower bound for W1, rounded down; a negative one only says that W1 is at least 0."""
     return at_least(max(value, 0.0), digits)
-
-
-def certificate(bound: float) -> str:
-    """A Lipschitz bound, rounded up; its excess over 1 is written out where it would vanish in the digits: ``1+2.3e-10``."""
-    excess = bound - 1
-    if 0 < excess < 1e-3:
-        return f"1+{rounded(excess, 1, ROUND_CEILING)}" if excess < 1e-4 else at_most(bound, 5)
-    return "1" if excess == 0 else at_most(bound, 4)
 
 
 def percentage(share: float, *, rounding: str = ROUND_HALF_EVEN) -> str:
