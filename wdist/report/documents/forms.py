@@ -25,6 +25,14 @@ _EVERYWHERE = {
     "metric": Key(description="Ground metric: l2, l1 or linf."),
     "features": Key(description="The feature space in which all distances are measured; null for that of the samples."),
 }
+_OF_ESTIMATE = {
+    "critic": Key("CriticResult", value="estimate.critic"),
+    "metric": Key("str", "Ground metric: l2, l1 or linf.", "estimate.metric"),
+    "seed": Key("int", value="estimate.seed"),
+    "environment": Key("Environment", value="estimate.environment"),
+    "interrupted": Key("bool", value="estimate.interrupted"),
+}
+"""Keys of a result that its estimate knows."""
 _WORD = "Literal['pass', 'fail', 'inconclusive']"
 
 
@@ -173,8 +181,7 @@ FORMS = Forms(
             "semi_discrete": Key(
                 "SemiDiscrete | None", "W1 from the samples of the reference to a distribution.", "estimate.semi_discrete"
             ),
-            "critic": Key("CriticResult", value="estimate.critic"),
-            "interrupted": Key("bool", value="estimate.interrupted"),
+            **_OF_ESTIMATE,
             "seconds": Key("float", value="estimate.seconds"),
         },
         given={"source": lambda entry, _: {"digest": entry.estimate.digest_b}},
@@ -292,10 +299,7 @@ FORMS = Forms(
             "population": Key(
                 "PopulationBound", "Bounds for W1 between the joint distribution and the product of its marginals.", "population"
             ),
-            "critic": Key("CriticResult", value="estimate.critic"),
-            "metric": Key("str", "Ground metric: l2, l1 or linf.", "estimate.metric"),
-            "seed": Key("int", value="estimate.seed"),
-            "environment": Key("Environment", value="estimate.environment"),
+            **_OF_ESTIMATE,
         },
         given={"table": lambda found, _: {"digest": found.digest}},
     ),
@@ -325,11 +329,8 @@ FORMS = Forms(
             "samples": Key("SamplesInterval", "Bounds for the joint distance between the tables.", "estimate.samples"),
             "population": Key("PopulationBound", "Bounds for the joint distance between the distributions.", "estimate.population"),
             "detected": Key("Detected | None", "What the critic of the joint distance detects.", "estimate.detected"),
-            "critic": Key("CriticResult", value="estimate.critic"),
+            **_OF_ESTIMATE,
             "metric": Key("str", "Ground metric of the joint distance: l2, l1 or linf.", "estimate.metric"),
-            "seed": Key("int", value="estimate.seed"),
-            "environment": Key("Environment", value="estimate.environment"),
-            "interrupted": Key("bool", value="estimate.interrupted"),
         },
         given={
             "reference": lambda drift, _: {"digest": drift.estimate.digest_a},

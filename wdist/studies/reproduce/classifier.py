@@ -20,7 +20,7 @@ from wdist.robustness.training import Labelled, LossSettings, NetworkSettings, t
 from wdist.studies.machine import critic_operations
 from wdist.studies.panels import Panel, Series, curves
 from wdist.studies.reproduce.mnist import CLASSES, PIXELS, digits, error_of
-from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study, percent
 
 HIDDEN_LAYERS, WIDTH = 3, 1024
 """Sizes from the paper (H.5; G.1 says "a 3-layer fully connected network with 1024 hidden units in each layer")."""
@@ -103,7 +103,7 @@ def settings_of(conditions: Conditions, accuracies: dict[str, float]) -> dict[st
         "optimizer": "adam",
         "GroupSort": "group size 2",
         "constraint": "bjorck",
-        "test accuracy": "; ".join(f"{name} {100 * accuracy:.1f} %" for name, accuracy in accuracies.items()),
+        "test accuracy": "; ".join(f"{name} {percent(accuracy)}" for name, accuracy in accuracies.items()),
     }
 
 
@@ -195,7 +195,7 @@ def _checks6(largest: dict[str, float], median: dict[str, float], active: Shares
         ClaimCheck(
             claim=f"Without a constraint almost no units are active when tau > {SPARSE_THRESHOLD}.",
             holds=active[None] <= _ALMOST_NO,
-            detail=f"{100 * active[None]:.1f} % of the units are",
+            detail=f"{percent(active[None])} of the units are",
         ),
         ClaimCheck(
             claim="Smaller Lipschitz constants force the network to use more positive activations.",
@@ -211,7 +211,7 @@ def _checks6(largest: dict[str, float], median: dict[str, float], active: Shares
 
 
 def _shares(shares: Shares) -> str:
-    return ", ".join(f"{_constant(lipschitz)} {100 * share:.1f} %" for lipschitz, share in shares.items())
+    return ", ".join(f"{_constant(lipschitz)} {percent(share)}" for lipschitz, share in shares.items())
 
 
 def _panels6(norms: dict[str, Tensor], shares: dict[float | None, Tensor]) -> tuple[Panel, ...]:
@@ -288,12 +288,12 @@ def _checks16(values: dict[str, Tensor], widths: dict[str, float]) -> tuple[Clai
         ClaimCheck(
             claim="The GroupSort network concentrates the singular values in the range 9-10.",
             holds=within["GroupSort"] >= _MOST,
-            detail=f"{100 * within['GroupSort']:.1f} % of them lie there",
+            detail=f"{percent(within['GroupSort'])} of them lie there",
         ),
         ClaimCheck(
             claim="The ReLU singular values are spread between 4 and 8.",
             holds=within["ReLU"] >= _MOST,
-            detail=f"{100 * within['ReLU']:.1f} % of them lie there",
+            detail=f"{percent(within['ReLU'])} of them lie there",
         ),
         ClaimCheck(
             claim="GroupSort is nearer to dynamical isometry than ReLU.",

@@ -19,7 +19,7 @@ from wdist.studies.panels import Panel, curves
 from wdist.studies.reproduce import classifier as figures
 from wdist.studies.reproduce.classifier import jacobian_singular_values, operations
 from wdist.studies.reproduce.mnist import digits, some
-from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study, percent
 
 MOMENTS = (0.0, 0.02, 0.1, 0.3, 0.6, 1.0)
 """Times during training at which Jacobians are computed, as shares of all steps."""
@@ -92,7 +92,7 @@ def _checks(near: dict[str, list[float]], norms: dict[str, Tensor]) -> Iterator[
         claim="GroupSort networks have dynamical isometry throughout training; ReLU networks have it at no time.",
         holds=min(near["GroupSort"]) >= 0.9 and max(near["ReLU"]) < 0.5,
         detail="; ".join(
-            f"{name}: {100 * min(shares):.0f} % to {100 * max(shares):.0f} % of the singular values are at least "
+            f"{name}: {percent(min(shares), 0)} to {percent(max(shares), 0)} of the singular values are at least "
             f"{_NEAR * figures.LIPSCHITZ:g}"
             for name, shares in near.items()
         ),
@@ -102,14 +102,14 @@ def _checks(near: dict[str, list[float]], norms: dict[str, Tensor]) -> Iterator[
         claim="The ReLU network loses gradient norm layer by layer; GroupSort keeps it.",
         holds=kept["GroupSort"] >= 0.95 and kept["ReLU"] < 0.8,
         detail=", ".join(
-            f"{name} keeps {100 * share:.0f} % from the last hidden layer to the input" for name, share in kept.items()
+            f"{name} keeps {percent(share, 0)} from the last hidden layer to the input" for name, share in kept.items()
         ),
     )
 
 
 def _panels(moments: list[int], quantiles: dict[str, list[Tensor]]) -> Iterator[Panel]:
     for name, found in quantiles.items():
-        names = [f"{100 * share:.0f} % quantile" for share in _QUANTILES]
+        names = [f"{percent(share, 0)} quantile" for share in _QUANTILES]
         yield Panel(
             title=f"singular values of the Jacobian, {name}",
             x_label="step",

@@ -21,7 +21,7 @@ from wdist.lipschitz.activations import activation
 from wdist.lipschitz.constraints import constraint
 from wdist.lipschitz.linear import ConstraintOptions
 from wdist.studies.panels import Panel, curves
-from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study, percent
 from wdist.training.minimisation import minimise_
 from wdist.training.optimizers import make_optimizers
 
@@ -134,7 +134,7 @@ def look(problem: SmallFit, conditions: Conditions) -> Iterator[ReproducedNumber
             ClaimCheck(
                 claim="Its slope is 1 almost everywhere.",
                 holds=steep >= _SHARE and steepest <= 1 + 1e-9,
-                detail=f"at least {_SLOPE} on {100 * steep:.1f} % of the line, nowhere above {steepest:.6f}",
+                detail=f"at least {_SLOPE} on {percent(steep)} of the line, nowhere above {steepest:.6f}",
             ),
             ClaimCheck(
                 claim="The activations of each group are its sorted pre-activations.",
