@@ -72,7 +72,8 @@ def _greys(random: np.random.Generator, n: int) -> Sides:
 
 def _coins(random: np.random.Generator, n: int) -> Sides:
     """Black and white: W1 is the difference of the two shares."""
-    return tuple((255 * (random.random((n, 1)) < share)).astype(np.uint8) for share in (0.8, 0.3))  # type: ignore[return-value]
+    a, b = ((255 * (random.random((n, 1)) < share)).astype(np.uint8) for share in (0.8, 0.3))
+    return a, b
 
 
 def _moved(random: np.random.Generator, n: int) -> Sides:

@@ -101,7 +101,7 @@ def _reset_peak() -> None:
         _CLEAR.write_text("5")
 
 
-def _step_memory(name: str) -> float:
+def _step_memory(name: str) -> list[float]:
     """MiB by which a few steps of a scheme raise the peak of a process that already holds the samples."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
@@ -113,15 +113,15 @@ def _step_memory(name: str) -> float:
     training = SCHEMES[name].start(_MEMORY_SHAPE, seed=0)
     for _ in range(_MEMORY_STEPS):
         training.step(a, b)
-    return (peak_bytes() - before) / 2**20
+    return [(peak_bytes() - before) / 2**20]
 
 
-def _array_memory(folder: str) -> float:
+def _array_memory(folder: str) -> list[float]:
     """Peak memory of a process that makes an estimate from two stored arrays, over their total size."""
     torch.set_num_threads(1)
     a, b = (Path(folder) / name for name in ("a.npy", "b.npy"))
     estimated(a, b, steps=_ARRAY_STEPS, baselines="none", couplings=False)
-    return peak_bytes() / (a.stat().st_size + b.stat().st_size)
+    return [peak_bytes() / (a.stat().st_size + b.stat().st_size)]
 
 
 def _write_arrays(folder: str, rows: int, dim: int) -> None:
@@ -232,10 +232,14 @@ def measure_costs(conditions: Conditions) -> Iterator[CostRow | Skipped]:
     for name, what, unit, measure in _costs(quick=conditions.quick, seeds=seeds):
         if conditions.wanted(name):
             try:
-                values = conditions.row(name, lambda measure=measure: tuple(measure()))  # type: ignore[misc]
-                yield CostRow(name=name, what=what, value=median(values), unit=unit, values=values)
+                yield _row(name, what, unit, measure, conditions)
             except (WdistError, OSError, subprocess.SubprocessError) as error:
                 yield Skipped(name=name, reason=str(error))
+
+
+def _row(name: str, what: str, unit: str, measure: Callable[[], Sequence[float]], conditions: Conditions) -> CostRow:
+    values = conditions.row(name, lambda: tuple(measure()))
+    return CostRow(name=name, what=what, value=median(values), unit=unit, values=values)
 
 
 def _costs(*, quick: bool, seeds: Sequence[int]) -> Iterator[tuple[str, str, str, Callable[[], Sequence[float]]]]:
@@ -252,7 +256,7 @@ def _costs(*, quick: bool, seeds: Sequence[int]) -> Iterator[tuple[str, str, str
     for name in _MEMORY_SCHEMES:
         if SCHEMES[name].missing is None:
             what = f"memory of a step at {_MEMORY_SHAPE}, batch {_MEMORY_BATCH}: {SCHEMES[name].title}"
-            yield f"memory {name}", what, "MB", lambda name=name: [in_own_process(_step_memory, name)]  # type: ignore[misc]
+            yield f"memory {name}", what, "MB", partial(in_own_process, _step_memory, name)
     if quick:
         return
     what = f"peak memory of an estimate from {8 * math.prod(_ARRAYS) / 2**30:g} GB of samples: {_ARRAY_STEPS} steps, no transport"
@@ -267,7 +271,7 @@ def _costs(*, quick: bool, seeds: Sequence[int]) -> Iterator[tuple[str, str, str
 def _array_peak() -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         _write_arrays(folder, *_ARRAYS)
-        return [in_own_process(_array_memory, folder)]
+        return in_own_process(_array_memory, folder)
 
 
 def _large_run_seconds(seeds: Sequence[int]) -> list[float]:

@@ -162,8 +162,8 @@ def _data(conditions: Conditions, most: int | None) -> tuple[Labelled, Labelled,
         train, test = (_images(side) for side in sides)
         words = "torchvision's CIFAR-10"
     mean, deviation = train.x.mean(), train.x.std()
-    standardised = (Labelled((side.x[:most] - mean) / deviation, side.labels[:most]) for side in (train, test))
-    return (*standardised, words)  # type: ignore[return-value]
+    train, test = (Labelled((side.x[:most] - mean) / deviation, side.labels[:most]) for side in (train, test))
+    return train, test, words
 
 
 def _images(samples: LabelledSamples) -> Labelled:
