@@ -96,3 +96,7 @@ def test_a_home_folder_of_nobody_is_refused():
 def test_a_file_of_another_format_says_what_to_do(name, way_out, tmp_path):
     (tmp_path / name).write_text("1")
     refused(str(tmp_path / name), re.escape(way_out))
+
+
+def test_standard_input_says_what_to_do():
+    refused("-", "save standard input to a file and name that")

@@ -236,6 +236,8 @@ def check_there(address: Address) -> None:
 
 
 def _hint(address: Address) -> str:
+    if address.location == "-":
+        return "save standard input to a file and name that, because sources are read more than once"
     word, colon, _ = address.location.partition(":")
     if colon and (near := near_miss(word, NAMED_SCHEMES)):
         return near.replace("'?", ":...'?")
