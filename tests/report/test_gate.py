@@ -108,6 +108,8 @@ def test_text_fits_its_width_with_and_without_unicode(result_of, recorded, width
 def test_open_ends_and_samples_are_told_as_they_are(result_of):
     text = shown(result_of(LowerMaximum(value=3.0), upper=None))
     assert "0.9776 or more" in text
+    assert "(--on population); the lower bound holds at 95 %." in " ".join(text.split())
+    assert "both bounds" not in text
     assert "nothing is proved" in text
     assert "both bounds are certain" in shown(result_of(on="samples"))
     assert "The time was limited" in shown(result_of(timed=True))

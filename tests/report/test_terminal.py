@@ -180,7 +180,8 @@ def test_folds_are_advised_where_few_samples_were_held_out_and_the_option_is_all
 def test_tables_are_told_how_to_find_the_columns_that_differ(names, told):
     columns = None if names is None else plain_columns(names)
     sides = {side: replace(getattr(made_estimate(), side), count=900, columns=columns) for side in "ab"}
-    assert ("wdist drift shows which columns differ." in shown(made_estimate(**sides))) == told
+    assert ("wdist drift shows which columns differ." in shown(made_estimate(digest_a="a", digest_b="b", **sides))) == told
+    assert "wdist drift" not in shown(made_estimate(digest_a="a", digest_b="a", **sides)), "the same rows"
 
 
 def test_bounds_for_the_populations_that_exclude_each_other_are_called_so():

@@ -278,7 +278,7 @@ def remarks(estimate: Estimate) -> list[RenderableType]:
         lines.append(f"{', '.join(cut_short)}: interrupted before the budget was spent.")
     lines.append(f"seed {estimate.seed}, {estimate.environment.device}, {duration(estimate.seconds)} in total.")
     lines += [f"{side}: {note}" for side, info, _ in _sides(estimate) for note in info.notes]
-    if len(estimate.a.columns or ()) > 1 and estimate.features is None:
+    if len(estimate.a.columns or ()) > 1 and estimate.features is None and estimate.digest_a != estimate.digest_b:
         lines.append("wdist drift shows which columns differ.")
     return [facts, Text(""), *(Text(line, style="dim") for line in lines)]
 

@@ -121,11 +121,15 @@ def _judged(result: GateResult) -> str:
         )
     one = "each bound holds on its own" if result.interval.one_sided else "the interval holds"
     tests = "both rules hold" if len(result.judged) > 1 else one
-    ends = "both bounds" if result.recorded is None else "its bounds and those of the baseline"
     together = f"hold together {sure}"
+    ends = f"both bounds {together}"
+    if result.recorded is not None:
+        ends = f"its bounds and those of the baseline {together}"
+    elif result.interval.upper is None:
+        ends = f"the lower bound holds {sure}"
     return {
         "detected": f"What the critic finds was judged (--on detected), not W1; {tests} {sure}",
         "block": f"The mean distance between blocks was judged (--on block), which is larger than W1; {tests} {sure}",
         "reference": f"W1 from the samples of A to the distribution of B was judged (--on reference); both bounds {together}",
-        "population": f"The distributions were judged (--on population); {ends} {together}",
+        "population": f"The distributions were judged (--on population); {ends}",
     }[result.on]
