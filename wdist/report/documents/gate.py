@@ -1,11 +1,12 @@
 """Verdicts as files: Markdown for the summary of a job, GitHub annotations and outputs, and a JUnit test report."""
 
+from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from wdist.data.sources.source import SourceInfo
 from wdist.gates.gate import GateResult
 from wdist.gates.verdict import Verdict
-from wdist.report.documents.markdown import code, escaped, one_line
+from wdist.report.documents.markdown import code, escaped, one_line, row
 from wdist.report.numbers import at_least, at_most, certificate, counted, counted_as, duration, level, lower_bound, nearest
 from wdist.report.sentences import ESTIMANDS, METRICS, chosen_by_folds, marks, units
 
@@ -17,55 +18,59 @@ _PROPERTY = _DATA | str.maketrans({":": "%3A", ",": "%2C"})
 
 def gate_markdown(result: GateResult) -> str:
     """A heading, the reason, suggestions and a table, for the summary of a job; ends with a line feed."""
-    verdict, estimate = result.verdict, result.estimate
+    verdict = result.verdict
     lines = [f"### wdist gate: {result.answer.value}", "", escaped(verdict.reason), ""]
     if verdict.what_would_decide is not None:
         lines += [f"*{escaped(verdict.what_would_decide)}*", ""]
-    lines += ["| | |", "|---|---|", f"| A, the reference | {_source(estimate.a)} |", f"| B | {_source(estimate.b)} |"]
-    if result.looks:
-        sure = f"at {level(result.confidence or 0.0)}, {counted(result.looks[-1].samples)} samples a side"
-        ends = f"{at_least(result.interval.lower)} to {at_most(result.interval.upper or 0.0)}"
-        lines.append(f"| what critics find on later samples (judged) | {ends}, {sure}; not an upper bound of W1 |")
-    for on in ESTIMANDS:
-        judged = " (judged)" if result.on == on else ""
-        if getattr(estimate, "semi_discrete" if on == "reference" else on) is not None:
-            lines.append(f"| {ESTIMANDS[on]}{judged} | {_interval(result, on)} |")
-    for label, _, shown in marks(result):
-        lines.append(f"| {label} | {shown} |")
-    if result.recorded is not None:
-        lines.append(f"| baseline | {code(result.recorded.document, cell=True)}: {code(result.recorded.source, cell=True)} |")
-    critic, environment = estimate.critic, estimate.environment
-    metric = f"{METRICS[estimate.metric]}, {units(estimate.a, estimate.b)}"
-    if estimate.features is not None:
-        metric += f", between features {code(estimate.features.spec, cell=True)}"
-    lines += [
-        f"| metric | {metric} |",
-        f"| critic | {chosen_by_folds(critic) or critic.name}, K ≤ {certificate(critic.lipschitz_bound)}, {critic.steps} steps |",
-        f"| run | seed {estimate.seed}, {escaped(environment.device)}, wdist {environment.wdist}, {duration(estimate.seconds)} |",
-    ]
-    lines += [f"\n> {escaped(warning)}" for warning in estimate.warnings]
+    lines += ["| | |", "|---|---|", *(row(fact) for fact in _facts(result))]
+    lines += [f"\n> {escaped(warning)}" for warning in result.estimate.warnings]
     return "\n".join(lines) + "\n"
 
 
+def _facts(result: GateResult) -> Iterator[tuple[str, str]]:
+    """Label and value of each row of the table."""
+    estimate, recorded = result.estimate, result.recorded
+    yield "A, the reference", _source(estimate.a)
+    yield "B", _source(estimate.b)
+    if result.looks:
+        sure = f"at {level(result.confidence or 0.0)}, {counted(result.looks[-1].samples)} samples a side"
+        ends = f"{at_least(result.interval.lower)} to {at_most(result.interval.upper or 0.0)}"
+        yield "what critics find on later samples (judged)", f"{ends}, {sure}; not an upper bound of W1"
+    for on in ESTIMANDS:
+        judged = " (judged)" if result.on == on else ""
+        if getattr(estimate, "semi_discrete" if on == "reference" else on) is not None:
+            yield f"{ESTIMANDS[on]}{judged}", _interval(result, on)
+    yield from ((label, shown) for label, _, shown in marks(result))
+    if recorded is not None:
+        yield "baseline", f"{code(recorded.document, cell=True)}: {code(recorded.source, cell=True)}"
+    critic, environment, features = estimate.critic, estimate.environment, estimate.features
+    space = "" if features is None else f", between features {code(features.spec, cell=True)}"
+    yield "metric", f"{METRICS[estimate.metric]}, {units(estimate.a, estimate.b)}{space}"
+    name = chosen_by_folds(critic) or critic.name
+    yield "critic", f"{name}, K ≤ {certificate(critic.lipschitz_bound)}, {critic.steps} steps"
+    device = escaped(environment.device)
+    yield "run", f"seed {estimate.seed}, {device}, wdist {environment.wdist}, {duration(estimate.seconds)}"
+
+
 def _interval(result: GateResult, on: str) -> str:
-    detected = result.estimate.detected
-    if on == "detected" and detected is not None:
+    estimate = result.estimate
+    if on == "detected" and (detected := estimate.detected) is not None:
         low, high = detected.one_sided if result.on == on else (detected.lower, detected.upper)
         each = "each " if result.on == on and result.interval.one_sided else ""
         return f"{at_least(low)} to {at_most(high)}, {each}at {level(detected.confidence)}; not an upper bound of W1"
-    block = result.estimate.block
-    if on == "block" and block is not None:
+    if on == "block" and (block := estimate.block) is not None:
         ends = f"{at_least(block.lower)} to {at_most(block.upper)}, at {level(block.confidence)}"
         return f"{ends}; of {counted_as(block.size, 'sample')} a side, {nearest(block.within_a)} within A"
-    samples, population = result.estimate.samples, result.estimate.population
-    upper: float | None
-    if on == "reference" and (found := result.estimate.semi_discrete) is not None:
-        lower, upper, sure = found.lower, found.upper, f"at {level(found.confidence)}"
-    elif on == "samples":
-        lower, upper, sure = samples.lower, samples.upper, "certain"
-    else:
-        sure = f"at {level(population.confidence)}; held-out estimate {nearest(population.estimate)}"
-        lower, upper = population.lower, population.upper
+    if on == "reference" and (found := estimate.semi_discrete) is not None:
+        return _bounds(found.lower, found.upper, f"at {level(found.confidence)}")
+    if on == "samples":
+        return _bounds(estimate.samples.lower, estimate.samples.upper, "certain")
+    population = estimate.population
+    sure = f"at {level(population.confidence)}; held-out estimate {nearest(population.estimate)}"
+    return _bounds(population.lower, population.upper, sure)
+
+
+def _bounds(lower: float, upper: float | None, sure: str) -> str:
     return f"{lower_bound(lower)} ≤ W1" + ("" if upper is None else f" ≤ {at_most(upper)}") + f", {sure}"
 
 
