@@ -1,7 +1,7 @@
 """Couplings made of blocks: exact marginals, costs that fall from round to round and never fall below W1."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ from wdist.checkpoints import folder
 from wdist.checkpoints.folder import kept
 from wdist.ground_metric import L2
 from wdist.transport import blocks
-from wdist.transport.blocks import Work, _members, _units, affordable_work, block_coupling, couple
+from wdist.transport.blocks import Work, _members, _units, affordable_work, block_coupling, couple, tree_seconds
 from wdist.transport.coupling import Effort, computed_cost, cost_above
 
 KINDS = ("plane", "many dimensions", "ties", "clusters")
@@ -104,6 +104,33 @@ def test_the_cost_is_the_same_if_the_plan_is_not_kept():
 
 def test_counts_whose_product_no_integer_holds_are_not_coupled():
     assert affordable_work(1 << 32, 1 << 31, 1, Effort(seconds=1e9)) is None
+
+
+def test_a_short_tree_is_better_than_no_bound():
+    """Its cost lies between that of all levels and of none."""
+    n, dim = 10**6, 64
+    in_time = Effort(seconds=7.5, most_seconds=7.5, short_tree=True)
+    assert affordable_work(n, n, dim, replace(in_time, short_tree=False)) is None
+    work = affordable_work(n, n, dim, in_time)
+    assert 0 < work.levels < 18
+    assert work.rounds == 0
+    assert tree_seconds(n, n, dim, levels=work.levels) <= 7.5 < tree_seconds(n, n, dim, levels=work.levels + 1)
+    assert affordable_work(n, n, dim, replace(in_time, most_seconds=0.1)) is None, "not even one level"
+    x, y = sides("plane", (900, 1300))
+    costs = []
+    for levels in (None, 4, 1):
+        found = block_coupling(
+            rows(x),
+            rows(y),
+            prepare=lambda z: z,
+            effort=Effort(),
+            seed=0,
+            metric=L2,
+            work=Work(parts=1, size=50, rounds=0, levels=levels),
+        )
+        costs.append(found.cost)
+        assert ("4 levels" in found.method) == (levels == 4)
+    assert exact_w1(x, y) <= costs[0] < costs[1] < costs[2]
 
 
 def test_a_long_budget_allows_a_tree_that_takes_long():

@@ -247,7 +247,9 @@ def _expected_transport(pair: Pair, run: Run) -> float:
     expected, cheapest = min(expected_seconds(n, m, dim), run.transport_seconds), tree_seconds(n, m, dim)
     if cheapest <= expected:
         return expected
-    return cheapest if cheapest <= run.most_transport_seconds else 0.0
+    if cheapest <= run.most_transport_seconds:
+        return cheapest
+    return run.most_transport_seconds if tree_seconds(n, m, dim, levels=1) <= run.most_transport_seconds else 0.0
 
 
 def _stop_time(run: Run, planned: float) -> float:

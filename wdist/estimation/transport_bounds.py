@@ -86,7 +86,7 @@ def transport_bounds(
         pair.b.everything,
         prepare=pair.standardisation.on_cpu,
         # Two sets of draws are nobody's samples: an upper bound for them is worth stating only if it costs nothing.
-        effort=_effort(0.0 if drawn else seconds, pair, tolerance, most_seconds=most_seconds),
+        effort=replace(_effort(0.0 if drawn else seconds, pair, tolerance, most_seconds=most_seconds), short_tree=True),
         seed=seed,
         metric=metric,
         execution=replace(execution, bounded=lambda lower, upper: outer(lower * spread, upper * spread)),

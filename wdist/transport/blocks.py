@@ -63,6 +63,8 @@ class Work:
     """Samples of each side in a block."""
     rounds: int
     """Rounds of improvement; with 0, the coupling is the tree."""
+    levels: int | None = None
+    """Levels of the tree if there is no time for all of them."""
 
 
 def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
@@ -77,8 +79,10 @@ def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
     together = max(1, min(_LEAST_TOGETHER, _LEAST_BYTES // (2 * 8 * _COPIES * (dim + _DIRECTIONS))))
     parts = max(1, min(-(-held // max(nbytes, 1)), max(n, m) // together))
     tree = tree_seconds(n, m, dim)
-    if tree > (effort.most_seconds if math.isfinite(effort.most_seconds) else _PATIENCE_FOR_TREE * effort.seconds):
-        return None
+    patience = effort.most_seconds if math.isfinite(effort.most_seconds) else _PATIENCE_FOR_TREE * effort.seconds
+    if tree > patience:
+        levels = int((patience - tree_seconds(n, m, dim, levels=0)) / ((n + m) * _SORTED)) if effort.short_tree else 0
+        return Work(parts=parts, size=_SIZES[-1], rounds=0, levels=levels) if levels > 0 else None
     for size in _SIZES:
         round_seconds = _round_seconds(max(n, m), dim, size)
         rounds = max(0, int((effort.seconds - tree) / round_seconds))
@@ -89,9 +93,9 @@ def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
     return Work(parts=parts, size=size, rounds=min(rounds, _MOST_ROUNDS))
 
 
-def tree_seconds(n: int, m: int, dim: int) -> float:
-    """Predicted seconds of the cheapest coupling."""
-    return (n + m) * (_SORTED * _levels(n, m) + 2 * dim * _DIRECTIONS / _FLOPS)
+def tree_seconds(n: int, m: int, dim: int, *, levels: int | None = None) -> float:
+    """Predicted seconds of a tree, by default with all levels."""
+    return (n + m) * (_SORTED * (_levels(n, m) if levels is None else levels) + 2 * dim * _DIRECTIONS / _FLOPS)
 
 
 def _levels(n: int, m: int) -> int:
@@ -146,6 +150,7 @@ def block_coupling(
             units_y,
             size=work.size,
             rounds=work.rounds,
+            levels=work.levels,
             random=random,
             metric=metric,
             progress=in_part,
@@ -158,7 +163,8 @@ def block_coupling(
             entries["mass"].append(plan.mass / work.parts)
         del x, y, plan  # free the memory before the next part is read
     rounds = "1 round" if work.rounds == 1 else f"{work.rounds} rounds"
-    method = "a tree of halves" + (f", improved in {rounds} by blocks of {work.size}" if work.rounds else "")
+    tree = "a tree of halves" if work.levels is None else f"a tree of halves with {work.levels} levels, for lack of time"
+    method = tree + (f", improved in {rounds} by blocks of {work.size}" if work.rounds else "")
     # One array after another, so that not all entries are in memory twice.
     whole = Plan(**{name: np.concatenate(entries.pop(name)) for name in list(entries)}) if effort.keep_plan else None
     return Coupling(cost=math.fsum(costs) * (1 + 1e-12), exact=False, method=method, plan=whole)
@@ -189,11 +195,12 @@ def couple(
     rounds: int,
     random: np.random.Generator,
     metric: GroundMetric,
+    levels: int | None = None,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Plan:
     """A plan of total mass 1, found block by block, between points x and y, float64, shapes (n, dim) and (m, dim).
 
-    Their masses ``units_x`` and ``units_y`` are positive integers with the same sum; ``size`` and ``rounds`` are as in
+    Their masses ``units_x`` and ``units_y`` are positive integers with the same sum; ``size``, ``rounds`` and ``levels`` are as in
     :class:`Work`. With several processes, the first one makes the tree and the groups, and each solves an equal share of them.
     """
     coupling = _Coupling(x, y, size, random, metric)
@@ -204,7 +211,7 @@ def couple(
     def all_rounds() -> None:
         if coupling.plan is None:
             with part.step():
-                coupling.begin(units_x, units_y)
+                coupling.begin(units_x, units_y, levels)
         while coupling.rounds < rounds:
             with part.step():
                 coupling.improve(together=None if processes().size > 1 or not current().active else _SAVED_TOGETHER)
@@ -262,9 +269,9 @@ class _Coupling:
         self._done = 0
         """Number of groups of the current round that have been improved."""
 
-    def begin(self, units_x: np.ndarray, units_y: np.ndarray) -> None:
+    def begin(self, units_x: np.ndarray, units_y: np.ndarray, levels: int | None) -> None:
         """Makes the tree."""
-        tree = partial(_tree, self._x, self._y, units_x, units_y, self.random.generator)
+        tree = partial(_tree, self._x, self._y, units_x, units_y, self.random.generator, levels)
         self.plan = processes().from_first("a tree of halves", tree)
         self._cost = computed_cost(self._x, self._y, self.plan, self._metric)
 
@@ -298,10 +305,13 @@ class _Coupling:
         return processes().from_first("groups of a plan", find)
 
 
-def _tree(x: Tensor, y: Tensor, units_x: np.ndarray, units_y: np.ndarray, random: np.random.Generator) -> Plan:
-    """Couples the leaves of both sides in order."""
+def _tree(
+    x: Tensor, y: Tensor, units_x: np.ndarray, units_y: np.ndarray, random: np.random.Generator, levels: int | None = None
+) -> Plan:
+    """Couples the leaves of both sides in order; a tree has at most ``levels``."""
     along_x, along_y = _projections(x, y, random)
-    directions = random.integers(_DIRECTIONS, size=_levels(len(x), len(y)))
+    most = _levels(len(x), len(y))
+    directions = random.integers(_DIRECTIONS, size=most if levels is None else min(levels, most))
     order_x, order_y = (
         _tree_order([along[direction] for direction in directions], units)
         for along, units in ((along_x, units_x), (along_y, units_y))

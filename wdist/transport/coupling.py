@@ -37,6 +37,8 @@ class Effort:
     nbytes: int = 2 << 30
     blocks_nbytes: int | None = None
     """Smaller memory limit for a coupling made of blocks, which loses little if it has more parts."""
+    short_tree: bool = False
+    """Whether a tree of halves may have fewer levels than there is no time for; its cost is larger, but better than no bound."""
     keep_plan: bool = True
     """Whether to keep the plan of a coupling made of parts; the plan of each part is in memory only until its cost is known."""
 
