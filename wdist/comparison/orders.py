@@ -30,7 +30,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations
+from itertools import combinations, product
 from statistics import fmean
 from typing import Literal, TypeAlias
 
@@ -40,6 +40,8 @@ from wdist.bounds.confidence import holm
 from wdist.bounds.mean_difference import MeanDifference, mean_contrast
 from wdist.comparison.entry import Entry
 from wdist.comparison.pool import Found, value_found
+from wdist.estimation.result import PopulationBound, SamplesInterval
+from wdist.estimation.semi_discrete import SemiDiscrete
 from wdist.training.loop import IMPROVING
 
 Level: TypeAlias = Literal["samples", "population", "reference", "detected", "block"]
@@ -110,16 +112,14 @@ def interval_order(
     level: Level,
     entries: Sequence[Entry],
     *,
-    lower: Callable[[Entry], float],
-    upper: Callable[[Entry], float | None],
+    bounds: Callable[[Entry], SamplesInterval | PopulationBound | SemiDiscrete],
     sorted_by: Callable[[Entry], float],
 ) -> Order:
     """The order claimed by disjoint intervals; certain for the sample sets."""
     claims = tuple(
         OrderClaim(nearer=near.name, farther=far.name, certain=level == "samples")
-        for near in entries
-        for far in entries
-        if (end := upper(near)) is not None and end < lower(far)
+        for near, far in product(entries, repeat=2)
+        if (end := bounds(near).upper) is not None and end < bounds(far).lower
     )
     return Order(level=level, claims=claims, groups=undivided(_names(entries, sorted_by), claims))
 
@@ -130,8 +130,7 @@ def reference_order(entries: Sequence[Entry]) -> Order:
     return interval_order(
         "reference",
         [entry for entry in entries if entry.name in found],
-        lower=lambda entry: found[entry.name].lower,
-        upper=lambda entry: found[entry.name].upper,
+        bounds=lambda entry: found[entry.name],
         sorted_by=lambda entry: found[entry.name].estimate,
     )
 

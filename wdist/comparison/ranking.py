@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from wdist.comparison.entry import Entry
@@ -139,19 +140,9 @@ class Comparison(Tabular):
         """Claimed order at each level."""
         alpha = 1 - self.confidence
         return Orders(
-            samples=interval_order(
-                "samples",
-                self.ranking,
-                lower=lambda entry: entry.samples.lower,
-                upper=lambda entry: entry.samples.upper,
-                sorted_by=lambda entry: entry.samples.lower,
-            ),
+            samples=interval_order("samples", self.ranking, bounds=attrgetter("samples"), sorted_by=attrgetter("samples.lower")),
             population=interval_order(
-                "population",
-                self.ranking,
-                lower=lambda entry: entry.population.lower,
-                upper=lambda entry: entry.population.upper,
-                sorted_by=lambda entry: entry.population.estimate,
+                "population", self.ranking, bounds=attrgetter("population"), sorted_by=attrgetter("population.estimate")
             ),
             reference=reference_order(self.ranking),
             detected=detected_order(self.ranking, self.found, alpha=alpha),
