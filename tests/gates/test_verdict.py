@@ -309,7 +309,7 @@ def test_an_open_question_about_a_detected_value_says_how_many_samples_decide():
     )
     assert "--folds 5" in suggestions[1]
     above, *others = judge(Maximum(value=0.902), detected(1.0)).suggestions
-    assert "exceeds 0.9020: about 4.0 times as many samples" in above
+    assert "exceeds 0.902: about 4.0 times as many samples" in above
     assert "should make it fail" in above
     assert not others
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wdist.bounds.digits import told_apart
+from wdist.bounds.digits import told_apart, without_zeros
 from wdist.report import numbers
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e100, max_value=1e100)
@@ -84,3 +84,10 @@ def test_no_confidence_reads_as_certainty(confidence):
 )
 def test_a_claim_and_what_is_proved_differ_in_the_digits_shown(one, other, shown):
     assert told_apart(one, other) == shown
+
+
+@pytest.mark.parametrize(
+    ("shown", "short"), [("0.5000", "0.5"), ("10.00", "10"), ("100", "100"), ("1.600e-5", "1.6e-5"), ("0", "0")]
+)
+def test_a_limit_has_no_more_digits_than_it_was_given(shown, short):
+    assert without_zeros(shown) == short

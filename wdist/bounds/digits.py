@@ -39,6 +39,12 @@ def nearest(value: float, digits: int = 4) -> str:
     return rounded(value, digits, ROUND_HALF_EVEN)
 
 
+def without_zeros(shown: str) -> str:
+    """A number without the zeros that end its decimals: ``0.5`` for ``0.5000``, ``1.6e-5`` for ``1.600e-5``."""
+    number, e, exponent = shown.partition("e")
+    return (number.rstrip("0").rstrip(".") if "." in number else number) + e + exponent
+
+
 def exactly(value: float) -> str:
     """A limit as the user wrote it: enough digits to read back the same number."""
     short = f"{value:g}"

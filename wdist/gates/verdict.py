@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wdist.bounds.digits import at_least, at_most, nearest, per_cent
+from wdist.bounds.digits import at_least, at_most, nearest, per_cent, without_zeros
 from wdist.gates.limits import On
 from wdist.gates.rules import Answer, Interval, Limits, Maximum, Rule
 from wdist.training.loop import IMPROVING
@@ -159,7 +159,7 @@ def _suggestions(rule: Rule, interval: Interval) -> Iterator[str]:
 
 def _what_would_fail(interval: Interval, limit: float) -> Iterator[str]:
     if interval.estimate is not None and interval.estimate > limit:
-        above = f"The held-out estimate, {nearest(interval.estimate)}, exceeds {nearest(limit)}"
+        above = f"The held-out estimate, {nearest(interval.estimate)}, exceeds {without_zeros(nearest(limit))}"
         yield _more_samples(above, interval, (interval.estimate - interval.lower) / (interval.estimate - limit), Answer.FAIL)
     elif not interval.trained:
         yield "No critic was trained: one named with --critic may raise the lower bound."
@@ -189,10 +189,10 @@ def _what_would_detect(rule: Rule, interval: Interval) -> Iterator[str]:
     middle = [limit for limit in (limits.passes_within, limits.fails_above) if limit is not None]
     limit = sum(middle) / len(middle)
     if estimate > limit:
-        why, answer = f"The estimate, {nearest(estimate)}, exceeds {nearest(limit)}", Answer.FAIL
+        why, answer = f"The estimate, {nearest(estimate)}, exceeds {without_zeros(nearest(limit))}", Answer.FAIL
         missing = max(0.0, (limits.fails_above or limit) - interval.lower)
     else:
-        why, answer = f"The estimate, {nearest(estimate)}, is below {nearest(limit)}", Answer.PASS
+        why, answer = f"The estimate, {nearest(estimate)}, is below {without_zeros(nearest(limit))}", Answer.PASS
         missing = max(0.0, interval.upper - (limit if limits.passes_within is None else limits.passes_within))
     yield _more_samples(why, interval, 1 + missing / abs(estimate - limit) if estimate != limit else math.inf, answer)
     if interval.undivided:

@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from wdist.bounds.digits import without_zeros
 from wdist.report.numbers import at_least, at_most, counted, duration, level, lower_bound, nearest, percentage, shape
 from wdist.report.sentences import METRICS, transport_line, units
 from wdist.report.terminal.tables import FittedTable, TableColumn, checks_table, facts_grid, plain_table
@@ -140,8 +141,7 @@ def _fact(value: Any, name: str) -> str:
         case int():
             return counted(value)
         case float():
-            number, e, exponent = nearest(value, 3 if name == "megabytes" else 6).partition("e")
-            return (number.rstrip("0").rstrip(".") if "." in number else number) + e + exponent
+            return without_zeros(nearest(value, 3 if name == "megabytes" else 6))
         case str() if name == "digest":
             return f"{value[:_DIGITS_OF_DIGEST]}..."
         case tuple() | list() if name.endswith("shape"):
