@@ -40,6 +40,16 @@ def test_the_running_average_is_missed_at_any_time_no_oftener_than_stated(name, 
     assert missed <= ALPHA * runs + 3 * math.sqrt(ALPHA * (1 - ALPHA) * runs)
 
 
+@pytest.mark.parametrize("share", [0.05, 0.01, 0.002])
+def test_rare_values_are_not_missed_oftener_because_none_or_few_were_seen(share):
+    """A mean of -share and 1 - share; batches without a rare value are equal, up to rounding, and bound nothing."""
+    random, runs = np.random.default_rng(3), 300
+    draw = lambda n: (random.random(n) < share) - share  # noqa: E731
+    courses = (looks(AsymptoticSequence(alpha=ALPHA), draw, lambda _: 0.0) for _ in range(runs))
+    missed = sum(any(not lower <= truth <= upper for lower, upper, truth in course) for course in courses)
+    assert missed <= ALPHA * runs + 3 * math.sqrt(ALPHA * (1 - ALPHA) * runs)
+
+
 def test_a_fixed_size_interval_looked_at_after_each_batch_would_be_wrong_too_often():
     """The same course with Welch's quantile at each look: so the law above can fail."""
     random = np.random.default_rng(0)
