@@ -73,6 +73,7 @@ def test_help_mistakes_and_the_package_import_neither_torch_nor_anything_else_th
         "    assert main(['compare', sys.executable, sys.executable, 'nowhere.h5']) == 2\n"
         "    assert main(['drift', 'nowhere.csv', sys.executable]) == 2\n"
         "    assert main(['inspect', 'nowhere/']) == 2\n"
+        "    assert main(['gan', 'train', '--data', 'nowhere/', '-o', 'run']) == 2\n"
         "    assert main(['schema']) == 0\n"
         "slow = {'torch', 'torchvision', 'scipy', 'matplotlib', 'h5py', 'ot', 'numpy', 'PIL'} & set(sys.modules)\n"
         "assert not slow, slow\n"

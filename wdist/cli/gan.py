@@ -95,6 +95,7 @@ def train(
 
     Example: wdist gan train --data torchvision:MNIST?split=train -o run --steps 2000
     """
+    outputs.check(sources=filter(None, [request.data]))
     from wdist.distributed.processes import processes
 
     train = partial(request.train, output, (lambda checkpoint: None) if outputs.quiet else _report)
