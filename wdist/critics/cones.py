@@ -22,8 +22,8 @@ from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 
-_VALUES_AT_ONCE = 1 << 17
-"""Number of distances that fit into the cache of one core."""
+_VALUES_AT_ONCE = 1 << 18
+"""Number of distances that fit into the caches of two cores, which share the work of a piece."""
 _SMALLEST = 1e-12
 
 

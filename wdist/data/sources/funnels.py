@@ -22,7 +22,7 @@ BOX = 2.5
 _OFFSET = 0.1
 _POWER = 8
 """Transport moves a point at share t of its ray to share t ** 8."""
-_VALUES_AT_ONCE = 1 << 18
+_VALUES_AT_ONCE = 1 << 16
 _STREAM = 0x66756E6E656C
 
 
@@ -76,9 +76,13 @@ class FunnelField:
 
     def pull(self, y: Tensor) -> Tensor:
         """Transports points of the box from share t of their ray to share t^8."""
-        centres, distances, lengths = self.rays(y)
-        t = distances / lengths
-        return centres + (y - centres) * (t ** (_POWER - 1)).unsqueeze(1)  # t^8 * length / distance = t^7
+        field, moved = self.to(y.device), torch.empty_like(y)
+        nearness = field._nearness()
+        for part, target in zip(self._parts(y), self._parts(moved), strict=True):
+            centres, distances, lengths = field._rays(part, nearness)
+            share = (distances / lengths) ** (_POWER - 1)  # t^8 * length / distance = t^7
+            torch.sub(part, centres, out=target).mul_(share.unsqueeze(1)).add_(centres)
+        return moved
 
     def draw_box(self, n: int, generator: torch.Generator) -> Tensor:
         return _uniform_box(n, self.dim, generator)
@@ -122,4 +126,4 @@ class FunnelField:
 
 
 def _uniform_box(n: int, dim: int, generator: torch.Generator) -> Tensor:
-    return (2 * torch.rand(n, dim, generator=generator, device=generator.device, dtype=torch.float64) - 1) * BOX
+    return torch.rand(n, dim, generator=generator, device=generator.device, dtype=torch.float64).mul_(2).sub_(1).mul_(BOX)
