@@ -2,7 +2,9 @@
 
 import math
 import re
+from collections.abc import Collection
 from dataclasses import fields
+from difflib import get_close_matches
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from wdist.distributed.job import launched
 from wdist.errors import UsageError
+from wdist.keywords import RENAMED
 
 _WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text", Path: "a path"}
 _PLAIN = (bool, int, float, str)
@@ -47,6 +50,14 @@ def accepted(name: str, value: Any, *kinds: Any) -> Any:
         return value
     words = " or ".join([_words(kind) for kind in kinds if kind is not None])
     raise UsageError(f"{name} must be {words}, not {shown(value)}")
+
+
+def unknown_keyword(name: str, known: Collection[str]) -> UsageError:
+    """The error for a keyword argument that is none of the known ones; names of options of the command line are understood."""
+    renamed = RENAMED.get(name.replace("_", "-"))
+    near = [renamed] if renamed in known else get_close_matches(name, known, n=1)
+    way_out = f"did you mean {near[0]}?" if near else f"the options are {', '.join(known)}"
+    return UsageError(f"there is no option {name}; {way_out}")
 
 
 def read_shard(words: str | None) -> tuple[int, int]:

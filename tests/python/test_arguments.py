@@ -95,6 +95,7 @@ OTHER_CALLS = {
     "constant samples": (wdist.estimate, (X, torch.ones(40, 3)), {}, "<tensor B> are equal"),
     "a truth that is none": (wdist.estimate, (X, Y), {"truth": "one"}, "truth must be"),
     "an unknown option": (wdist.estimate, (X, Y), {"confidense": 0.9}, "did you mean confidence"),
+    "an option of the command line": (wdist.gate, (X, Y), {"max": 1}, "did you mean maximum"),
     "an option like no other": (wdist.estimate, (X, Y), {"zzz": 1}, "no option zzz"),
     "steps and a budget": (wdist.estimate, (X, Y), {"steps": 3, "budget": 3}, "steps and budget"),
     "nothing to compare": (wdist.compare, (X, []), {}, "at least one source"),

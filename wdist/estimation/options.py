@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
-from wdist.arguments import accepted, check_fields, shown
+from wdist.arguments import accepted, check_fields, shown, unknown_keyword
 from wdist.critics.settings import LARGEST_LIPSCHITZ, LEAST_LIPSCHITZ, CriticSettings
 from wdist.data.access import Access
 from wdist.errors import UsageError
@@ -218,10 +217,7 @@ class EstimateOptions:
         access = _gathered(Access, "access", access, others)
         settings = _gathered(CriticSettings, "settings", settings, others)
         for name in sorted(others.keys() - {each.name for each in fields(cls)}):
-            known = tuple(EstimateArguments.__annotations__)
-            near = get_close_matches(name, known, n=1)
-            way_out = f"did you mean {near[0]}?" if near else f"the options are {', '.join(known)}"
-            raise UsageError(f"there is no option {name}; {way_out}")
+            raise unknown_keyword(name, tuple(EstimateArguments.__annotations__))
         return cls(
             settings=settings,
             budget=_budget(budget, steps),

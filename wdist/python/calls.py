@@ -13,7 +13,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-from wdist.arguments import accepted, shown
+from wdist.arguments import accepted, shown, unknown_keyword
 from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
@@ -32,11 +32,16 @@ _R = TypeVar("_R")
 def library_function(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Makes a function advise what to do if memory runs out, and name keyword arguments, not options, in its result's warnings.
 
-    Its signature lists all keyword arguments, for ``help()`` and completion.
+    Its signature lists all keyword arguments, for ``help()`` and completion, and others are refused.
     """
+    own = inspect.signature(function)
+    given = [name for name, each in own.parameters.items() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    known = given if len(given) == len(own.parameters) else list(dict.fromkeys([*given, *EstimateArguments.__annotations__]))
 
     @wraps(function)
     def called(*arguments: _P.args, **options: _P.kwargs) -> _R:
+        for name in sorted(options.keys() - known):
+            raise unknown_keyword(name, known)
         try:
             return _with_keywords(function(*arguments, **options))
         except Exception as error:
@@ -44,7 +49,7 @@ def library_function(function: Callable[_P, _R]) -> Callable[_P, _R]:
                 raise
             raise WdistError("there is not enough memory; give fewer samples, or a smaller batch_size or width") from error
 
-    called.__signature__ = _listed(inspect.signature(function))  # type: ignore[attr-defined]
+    called.__signature__ = _listed(own)  # type: ignore[attr-defined]
     return called
 
 
