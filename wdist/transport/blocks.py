@@ -32,10 +32,7 @@ from wdist.transport.coupling import Coupling, Effort, Plan, computed_cost, cost
 
 _SIZES = (1000, 500, 250, 100, 50)  # entries in a group, which limits the samples of each side in a block
 _ENOUGH_ROUNDS, _MOST_ROUNDS = 5, 40  # with fewer rounds, smaller blocks gain more in the same time
-_PATIENCE, _PATIENCE_FOR_TREE = (
-    6,
-    60,
-)  # multiples of an effort's seconds that one round, and the tree without a limit, may take
+_PATIENCE, _PATIENCE_FOR_TREE = 6, 60  # multiples of an effort's seconds for one round, and for a tree without a limit
 _DIRECTIONS = 16  # directions drawn for each round; each bisection uses one of them
 _LEAF = 4  # approximate number of samples in a leaf
 _FLOPS = 5e9  # floating-point operations per second of matrix products on one core
