@@ -206,7 +206,7 @@ def _tangent_of_product(D: Tensor, DW: Tensor, h: Tensor, W: Tensor, z: Tensor) 
     """The tangent projection of D^T h at W without a square product, given D W and z = h W^T."""
     wide = W.shape[-2] <= W.shape[-1]
     U = D.mT @ add_product(h, z, W, alpha=-0.5) if wide else add_product(D, DW, W.mT, alpha=-0.5).mT @ h
-    return add_product(U, z.mT, DW, alpha=-0.5)
+    return add_product_(U, z.mT, DW, alpha=-0.5)
 
 
 def product_polar(D: Tensor, H: Tensor) -> Tensor:

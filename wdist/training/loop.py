@@ -134,7 +134,7 @@ class TrainingRun:
     def validate(self, step: int, clock: Clock) -> None:
         """Starts a validation of the critic in its current state."""
         self.settle(wait=True)
-        present = None if self._average is None else self._exchanged(self._average)
+        present = None if self._average is None else self._replaced(self._average)
         self.critic.constrain_(tightly=True)
         self.critic.eval()
         value = self._validate(self.critic)
@@ -151,15 +151,18 @@ class TrainingRun:
         self._sum.zero_()
         self._count = 0
         if present is not None:
-            self._exchanged(present)
+            self._set_parameters(present)
+
+    def _replaced(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Replaces the values of the parameters, and returns the previous ones."""
+        before = [parameter.detach().clone() for parameter in self.critic.parameters()]
+        self._set_parameters(values)
+        return before
 
     @torch.no_grad()
-    def _exchanged(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Replaces the values of the parameters, and returns the previous ones."""
+    def _set_parameters(self, values: Sequence[Tensor]) -> None:
         parameters: list[Tensor] = list(self.critic.parameters())
-        before = [parameter.clone() for parameter in parameters]
         torch._foreach_copy_(parameters, list(values))
-        return before
 
     def settle(self, *, wait: bool) -> bool:
         """Records a validation that has arrived, and keeps its weights if they are the best; False once a value is not finite.

@@ -236,9 +236,10 @@ class NetworkKind(CriticKind[ResolvedNetwork]):
         Each critic takes the same steps as it would alone, except for rounding and for the timing of its retractions, which depends
         on the critic farthest from its constraint.
         """
+        if len(jobs) < 2 or self.penalty is not None:
+            return super().fit_together(spec, jobs, budget)
         fits = [_NetworkFit(self, spec, job) for job in jobs]
-        stackable = self.penalty is None and all(fits_side_by_side(fit.critic) for fit in fits)
-        if len(jobs) < 2 or not stackable or len({fit.batch_sizes for fit in fits}) > 1:
+        if not all(fits_side_by_side(fit.critic) for fit in fits) or len({fit.batch_sizes for fit in fits}) > 1:
             return super().fit_together(spec, jobs, budget)
         first, together = fits[0], side_by_side([fit.critic for fit in fits])
         outcomes = train_together(

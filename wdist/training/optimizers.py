@@ -131,8 +131,8 @@ class Muon(SeparateOptimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     def _move(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        update = _nesterov(state, gradient, group["momentum"])
-        parameter.sub_(polar_express(update) * group["lr"])  # the rate may be a tensor, which alpha= does not accept
+        update = polar_express(_nesterov(state, gradient, group["momentum"]))
+        parameter.sub_(update.mul_(group["lr"]))  # the rate may be a tensor, which alpha= does not accept
 
 
 class OrthogonalSGD(SeparateOptimizer):

@@ -120,7 +120,7 @@ def _bjorck_step(W: Tensor, Q: Tensor, order: int, beta: float = 0.5) -> Tensor:
     correction = coefficients[-1] * Q
     for coefficient in reversed(coefficients[:-1]):
         correction = Q @ correction + coefficient * Q
-    return W + (correction @ W if W.shape[-2] <= W.shape[-1] else W @ correction)
+    return add_product(W, correction, W) if W.shape[-2] <= W.shape[-1] else add_product(W, W, correction)
 
 
 def bjorck_product(W: Tensor, v: Tensor, iterations: int) -> Tensor:
@@ -237,7 +237,8 @@ def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
     """
     W = W / (torch.linalg.matrix_norm(W, keepdim=True).clamp(min=torch.finfo(W.dtype).tiny) * 1.01)
     if steps <= _FEW_STEPS and W.dtype == torch.float32 and W.device.type == "cpu" and min(W.shape[-2:]) >= _WIDE:
-        return _composed_quintics(W.bfloat16() if multiplies_bfloat16() else W, steps).float()
+        W = W.bfloat16() if multiplies_bfloat16() else W
+        return _composed_quintics(W, steps).float()
     return _composed_quintics(W, steps)
 
 
