@@ -44,8 +44,8 @@ _MOST_LISTED = 1 << 24
 """Most rows for which a whole permutation is drawn; for more rows, only the held-out and validation rows are drawn."""
 _SLAB_BYTES = 1 << 24
 """Largest piece read from a file at a time."""
-_POOL_BYTES, _POOL_SHARE, _LEAST_POOL = 1 << 26, 64, 64
-"""Bytes of a stream's pool, which takes at most 1/64 of the free memory, and its fewest rows."""
+_POOL_BYTES, _POOL_SHARE, _LEAST_POOL = 1 << 26, 80, 64
+"""Bytes of a stream's pool, which takes at most 1/80 of the free memory, and its fewest rows."""
 _SPOOL_BYTES = 1 << 30
 """Most bytes of a stream's training samples that are kept in a temporary file if reading them in runs would cost more."""
 _HELD_SHARE = 32
