@@ -43,10 +43,7 @@ def suite(monkeypatch):
             StudyTable(
                 title="rows",
                 of=Row,
-                columns=(
-                    Column("name", "name", "text"),
-                    Column("value", "value"),
-                ),
+                columns=(*Column.named("name", "value"),),
             ),
         ),
         conclude=lambda rows: Conclusion(

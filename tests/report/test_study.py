@@ -45,13 +45,13 @@ TABLE = StudyTable(
     title="everything at once",
     of=Row,
     columns=(
-        Column(header="pair", cell=lambda row: row.name, kind="text"),
-        Column(header="samples", cell=lambda row: row.samples or "endless", kind="count"),
+        Column(header="pair", cell=lambda row: row.name),
+        Column(header="samples", cell=lambda row: row.samples or "endless", kind="number"),
         Column(header="tight-\nness", cell=lambda row: row.share, spread=lambda row: row.spread, kind="share"),
         Column(header=">=", cell=lambda row: row.lower, kind="at least"),
         Column(header="<=", cell=lambda row: row.upper, kind="at most"),
         Column(header="time", cell=lambda row: row.lower, kind="seconds"),
-        Column(header="right", cell=lambda row: row.right, kind="yes or no"),
+        Column(header="right", cell=lambda row: row.right),
     ),
 )
 

@@ -19,15 +19,15 @@ from wdist.errors import UsageError
 from wdist.interruption import Interruption
 from wdist.presentable import Plottable
 from wdist.studies.machine import Machine, commit, machine_rate, this_machine
-from wdist.studies.panels import Getter, Mosaic, Panel, Surface
+from wdist.studies.panels import Getter, Mosaic, Panel, Surface, getter
 from wdist.training.observer import Observer, Silent, Stage
 
 PAPER = "Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, arXiv:1811.05381"
 
 R = TypeVar("R")
 Group = Literal["bench", "reproduce"]
-Kind = Literal["text", "number", "at least", "at most", "share", "seconds", "count", "yes or no"]
-"""Format of a cell: text as it is; a number rounded to nearest, down ("at least") or up ("at most"); a share in percent; ..."""
+Kind = Literal["number", "at least", "at most", "share", "seconds"]
+"""Format of a number: rounded to nearest, down ("at least") or up ("at most"), as a share in percent, or as a length of time."""
 ELSEWHERE: Any = object()
 """Stands for a row that another process measures."""
 
@@ -155,18 +155,23 @@ class Column:
     """One column of a table."""
 
     header: str
-    cell: Getter
-    """Value of the cell of a row; None for an empty cell."""
-    kind: Kind = "number"
+    cell: Getter = ""
+    """Value of the cell of a row, None for an empty cell; by default the attribute with the name of the header."""
+    kind: Kind | None = None
+    """Format of the numbers; by default, that of the type of the value."""
     spread: Getter | None = None
     """Half of the spread over seeds, shown after the value."""
     empty: str = ""
     """Text of an empty cell; a column of empty cells is left out."""
 
     @classmethod
-    def named(cls, kind: Kind, *attributes: str) -> "tuple[Column, ...]":
+    def named(cls, *attributes: str, kind: Kind | None = None) -> "tuple[Column, ...]":
         """Columns of one kind, with the names of their attributes as headers."""
-        return tuple(cls(name, name, kind) for name in attributes)
+        return tuple(cls(name, kind=kind) for name in attributes)
+
+    def value(self, row: Any) -> Any:
+        """The value of the cell of a row."""
+        return getter(self.cell or self.header)(row)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,7 +291,7 @@ class Study:
     """Yields rows of the types of ``tables`` (:class:`ReproducedNumber` in a reproduction) or :class:`Skipped` as soon as they are
     measured, and a :class:`Conclusion` if it needs more than the rows."""
     conclude: Callable[[Sequence[Any]], Conclusion] = lambda rows: Conclusion()
-    """Draws the conclusion from the rows, which may be incomplete, unless ``measure`` yields one."""
+    """Draws the conclusion from the rows, at least one and perhaps not all, unless ``measure`` yields one."""
     tables: tuple[StudyTable, ...] = ()
     seeds: int = 1
     """Number of seeds of the full form."""
@@ -364,7 +369,7 @@ class Study:
             conditions=conditions,
             rows=rows,
             skipped=tuple(dict.fromkeys(part for part in found if isinstance(part, Skipped))),
-            conclusion=concluded[0] if concluded else self.conclude(rows),
+            conclusion=concluded[0] if concluded else self.conclude(rows) if rows else Conclusion(),
             seconds=sum(shard.seconds for shard in shards),
             interrupted=any(shard.interrupted for shard in shards),
             machine=shards[0].machine,

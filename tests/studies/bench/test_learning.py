@@ -23,7 +23,7 @@ def test_a_critic_is_measured_on_its_own_samples_and_on_fresh_ones():
     assert [(row.samples, row.seed) for row in result.rows] == [(1000, 0), (1000, 1), (5000, 0), (5000, 1)]
     for row in result.rows:
         assert 0.1 < row.fresh < 0.9
-        assert abs(row.excess) < 0.15
+        assert abs(row.training - row.fresh) < 0.15
     model("bench").model_validate(json.loads(document_text(result, command="bench")))
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from wdist.report.numbers import at_least, at_most, counted, duration, nearest, percentage, short_duration
 from wdist.report.terminal.tables import checks_table, plain_table
 from wdist.studies.panels import getter
-from wdist.studies.study import PAPER, Column, ReproducedNumber, Study, StudyResult, StudyTable
+from wdist.studies.study import PAPER, Column, Kind, ReproducedNumber, Study, StudyResult, StudyTable
 
 _DIGITS = 4
 
@@ -76,10 +76,11 @@ def rendered_reproductions(forecasts: Iterable[tuple[Study, float, float]]) -> R
 
 def _table(table: StudyTable, rows: Sequence[Any]) -> Table:
     shown = plain_table()
-    columns = [column for column in table.columns if any(getter(column.cell)(row) not in (None, "") for row in rows)]
+    values = {column: [value for row in rows if (value := column.value(row)) not in (None, "")] for column in table.columns}
+    columns = [column for column, found in values.items() if found]
     lines = max(column.header.count("\n") for column in columns)
     for column in columns:
-        text = column.kind == "text"
+        text = column.kind is None and all(isinstance(value, str) for value in values[column])
         # Headers of different heights are aligned at the bottom.
         header = "\n" * (lines - column.header.count("\n")) + column.header
         shown.add_column(header, justify="left" if text else "right", no_wrap=not text, overflow="fold")
@@ -93,7 +94,7 @@ def _table(table: StudyTable, rows: Sequence[Any]) -> Table:
 
 
 def _cell(column: Column, row: Any) -> str:
-    value = getter(column.cell)(row)
+    value = column.value(row)
     if value is None:
         return column.empty
     if isinstance(value, float) and not math.isfinite(value):
@@ -103,26 +104,26 @@ def _cell(column: Column, row: Any) -> str:
         # A share of the truth, rounded down so that less than 100 % never reads as 100 %.
         shown = percentage(value, rounding=ROUND_FLOOR)
         return shown if spread is None else f"{shown} ±{100 * spread:.1f}"
-    shown = _written(column, value)
+    shown = _written(column.kind, value)
     return shown if spread is None else f"{shown} ±{nearest(spread, 2)}"
 
 
-def _written(column: Column, value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    match column.kind:
-        case "at least":
-            return at_least(value, _DIGITS)
-        case "at most":
-            return at_most(value, _DIGITS)
-        case "seconds":
-            return short_duration(value)
-        case "count":
-            return counted(value)
-        case "yes or no":
+def _written(kind: Kind | None, value: Any) -> str:
+    match value, kind:
+        case str(), _:
+            return value
+        case bool(), _:
             return "yes" if value else "no"
+        case int(), _:
+            return counted(value)
+        case _, "at least":
+            return at_least(value, _DIGITS)
+        case _, "at most":
+            return at_most(value, _DIGITS)
+        case _, "seconds":
+            return short_duration(value)
         case _:
-            return nearest(value, _DIGITS) if isinstance(value, float) else str(value)
+            return nearest(value, _DIGITS)
 
 
 def _circumstances(result: StudyResult) -> list[str]:
@@ -180,10 +181,10 @@ _COMPARISONS = StudyTable(
     title="",
     of=ReproducedNumber,
     columns=(
-        Column("", "row", "text"),
-        Column("", "column", "text"),
-        Column("ours", lambda row: _with_unit(row.ours, row.unit)),
-        Column("paper", _paper_number, empty="not stated"),
-        Column("ours - paper", _difference),
+        Column("", "row"),
+        Column("", "column"),
+        Column("ours", lambda row: _with_unit(row.ours, row.unit), "number"),
+        Column("paper", _paper_number, "number", empty="not stated"),
+        Column("ours - paper", _difference, "number"),
     ),
 )

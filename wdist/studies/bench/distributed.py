@@ -414,7 +414,7 @@ def conclude(rows: Sequence[Row]) -> Conclusion:
                 detail=f"{len(same) - len(apart)} of {len(same)} numbers; largest difference {largest:.2g}",
             )
         )
-    return Conclusion(checks=tuple(checks), panels=tuple(_panels(steps, work)), remarks=REMARKS if rows else ())
+    return Conclusion(checks=tuple(checks), panels=tuple(_panels(steps, work)), remarks=REMARKS)
 
 
 def _fast(what: str, rows: Sequence[ScalingRow], target: float) -> Iterator[ClaimCheck]:
@@ -465,20 +465,19 @@ STUDIES = (
                 title="training steps on divided minibatches",
                 of=StepScalingRow,
                 columns=(
-                    Column("width", lambda row: str(row.width), "text"),
-                    Column("batch", "batch", "count"),
+                    Column("width", lambda row: str(row.width)),
+                    Column("batch"),
                     *_TIMES,
-                    Column("bytes a step", "sent", "count"),
+                    Column("bytes a step", "sent"),
                 ),
             ),
-            StudyTable(title="independent work", of=ScalingRow, columns=(Column("work", "name", "text"), *_TIMES)),
+            StudyTable(title="independent work", of=ScalingRow, columns=(Column("work", "name"), *_TIMES)),
             StudyTable(
                 title="results of one process and of two",
                 of=AgreementRow,
                 columns=(
-                    Column("number", "name", "text"),
-                    Column("one", "one"),
-                    Column("two", "two"),
+                    Column("number", "name"),
+                    *Column.named("one", "two"),
                     Column("apart", "difference"),
                     Column("rounding", "rounding", "at most", empty="–"),
                 ),

@@ -296,8 +296,6 @@ def _row(answers: Counter[Answer], wrong: int, **facts: Any) -> GateRow:
 
 def conclude(rows: Sequence[GateRow]) -> Conclusion:
     """Checks whether verdicts keep their level, and shows at which limits gates are inconclusive."""
-    if not rows:
-        return Conclusion()
     inconclusive = _sum(rows, "inconclusive") / _sum(rows, "runs")
     return Conclusion(
         checks=tuple(_checks(rows)),
@@ -364,9 +362,9 @@ STUDIES = (
                 title="verdicts",
                 of=GateRow,
                 columns=(
-                    Column("case", "case", "text"),
-                    Column("samples\nper side", "samples", "count"),
-                    Column("rule", lambda row: f"{row.rule}{_RULES[row.on]}", "text"),
+                    Column("case"),
+                    Column("samples\nper side", "samples"),
+                    Column("rule", lambda row: f"{row.rule}{_RULES[row.on]}"),
                     Column("limit/\ntruth", "limit"),
                     Column("pass", lambda row: row.passed / row.runs, "share"),
                     Column("fail", lambda row: row.failed / row.runs, "share"),

@@ -413,9 +413,9 @@ def conclude(rows: Sequence[Row]) -> Conclusion:
         "Steps: as wdist trains; the same calls without reads from the device (eager); and these as one CUDA graph (captured). The "
         "share is of the rate of the first layer's product in the same precision."
     ]
-    if rows and not on_gpu and not all(isinstance(row, AgreementRow) for row in rows):
+    if not on_gpu and not all(isinstance(row, AgreementRow) for row in rows):
         remarks.insert(0, "Both sides are the CPU.")
-    return Conclusion(checks=tuple(_checks(rows, on_gpu=on_gpu)), remarks=tuple(remarks) if rows else ())
+    return Conclusion(checks=tuple(_checks(rows, on_gpu=on_gpu)), remarks=tuple(remarks))
 
 
 def _checks(rows: Sequence[Row], *, on_gpu: bool) -> Iterator[ClaimCheck]:
@@ -451,18 +451,18 @@ STUDIES = (
                 title="the same numbers on both sides",
                 of=AgreementRow,
                 columns=(
-                    Column("number", "name", "text"),
+                    Column("number", "name"),
                     Column("CPU", "on_cpu"),
                     Column("device", "on_device"),
-                    *Column.named("number", "apart", "allowed"),
+                    *Column.named("apart", "allowed"),
                 ),
             ),
             StudyTable(
                 title="work a second",
                 of=WorkRow,
                 columns=(
-                    Column("work", "name", "text"),
-                    Column("unit", "unit", "text"),
+                    Column("work", "name"),
+                    Column("unit"),
                     Column("CPU", "on_cpu"),
                     Column("device", "on_device"),
                     Column("times\nthe CPU", "speedup"),
@@ -473,15 +473,15 @@ STUDIES = (
                 title="training steps on the device",
                 of=GpuStepRow,
                 columns=(
-                    Column("network", "shape", "text"),
-                    Column("group", "group_size", "count"),
-                    Column("batch", "batch", "count"),
-                    Column("in", "precision", "text"),
-                    Column("how", "how", "text"),
+                    Column("network", "shape"),
+                    Column("group", "group_size"),
+                    Column("batch"),
+                    Column("in", "precision"),
+                    Column("how"),
                     Column("milli-\nseconds", "milliseconds"),
                     Column("product\nTFLOP/s", "rate"),
                     Column("share\nof it", "share", "share"),
-                    Column("bound", "bound", "at least"),
+                    Column("bound", kind="at least"),
                     Column("peak\nMB", "memory"),
                 ),
             ),

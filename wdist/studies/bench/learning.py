@@ -56,11 +56,6 @@ class LearningRow:
     steps: int
     seconds: float
 
-    @property
-    def excess(self) -> float:
-        """Dual value on the training samples minus that on fresh ones."""
-        return self.training - self.fresh
-
 
 def _measure(conditions: Conditions) -> Iterator[LearningRow]:
     sizes = QUICK_SIZES if conditions.quick else SIZES
@@ -101,7 +96,7 @@ def _row(case: KnownCase, size: int, critic: str, seed: int, progress: SuiteProg
 def conclude(rows: Sequence[LearningRow]) -> Conclusion:
     """Checks that no critic exceeds the truth, and draws a panel for each pair."""
     return Conclusion(
-        checks=(truth_check([row.fresh for row in rows]),) if rows else (),
+        checks=(truth_check([row.fresh for row in rows]),),
         panels=tuple(_panel(name, own) for name, own in grouped(rows, "name").items()),
         remarks=("Training: share of the truth on the training samples, which may exceed 1; fresh: on fresh coupled samples.",),
     )
@@ -132,10 +127,9 @@ STUDIES = (
                 title="shares of the truth",
                 of=LearningRow,
                 columns=(
-                    Column("pair", "name", "text"),
-                    *Column.named("count", "samples"),
-                    *Column.named("text", "critic"),
-                    *Column.named("share", "training", "fresh"),
+                    Column("pair", "name"),
+                    *Column.named("samples", "critic"),
+                    *Column.named("training", "fresh", kind="share"),
                     Column("time", "seconds", "seconds"),
                 ),
             ),

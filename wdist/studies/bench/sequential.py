@@ -177,8 +177,6 @@ def conclude(rows: Sequence[SequentialRow]) -> Conclusion:
 
 
 def _checks(rows: Sequence[SequentialRow]) -> Iterator[ClaimCheck]:
-    if not rows:
-        return
     worst = max(rows, key=lambda row: row.share_wrong)
     yield ClaimCheck(
         claim="However often it looks, a sequential gate is wrong no more often than its confidence allows.",
@@ -216,15 +214,15 @@ STUDIES = (
                 title="verdicts",
                 of=SequentialRow,
                 columns=(
-                    Column("case", "case", "text"),
+                    Column("case"),
                     Column("limit/\nW1", "limit"),
                     Column("pass", lambda row: row.passed / row.runs, "share"),
                     Column("fail", lambda row: row.failed / row.runs, "share"),
                     Column("wrong", "share_wrong", "share"),
-                    Column("samples,\nmedian", "median", "count"),
-                    Column("9 in 10", "most", "count"),
-                    Column("fixed\nsize", "fixed", "count"),
-                    Column("ratio", "ratio"),
+                    Column("samples,\nmedian", "median"),
+                    Column("9 in 10", "most"),
+                    Column("fixed\nsize", "fixed"),
+                    Column("ratio"),
                 ),
             ),
         ),

@@ -377,10 +377,9 @@ _TABLES = (
         title="one training step on one thread, over a step of the same network without a constraint",
         of=StepRow,
         columns=(
-            Column("network", "shape", "text"),
-            Column("group", "group", "text"),
-            Column("batch", "batch", "count"),
-            Column("scheme", "title", "text"),
+            Column("network", "shape"),
+            *Column.named("group", "batch"),
+            Column("scheme", "title"),
             Column("times the\nfloor", "ratio", spread="spread"),
             Column("milli-\nseconds", "milliseconds"),
             Column("share of the\nproduct rate", "rate_share", "share"),
@@ -390,8 +389,8 @@ _TABLES = (
         title="time of several critics side by side, over their time one after another",
         of=SideBySideRow,
         columns=(
-            Column("network", "shape", "text"),
-            *Column.named("count", "batch", "critics"),
+            Column("network", "shape"),
+            *Column.named("batch", "critics"),
             Column("milliseconds\nin turn", "milliseconds"),
             Column("side by\nside", "ratio", spread="spread"),
         ),
@@ -400,10 +399,10 @@ _TABLES = (
         title="time of a training that reaches the bound of the paper's scheme",
         of=RaceRow,
         columns=(
-            Column("pair", "pair", "text"),
-            Column("scheme", "title", "text"),
-            Column("bound", "bound", "at least"),
-            Column("steps", lambda row: round(row.steps), "count"),
+            Column("pair"),
+            Column("scheme", "title"),
+            Column("bound", kind="at least"),
+            Column("steps", lambda row: round(row.steps)),
             Column("time", "seconds", "seconds"),
             Column("speed-\nup", "sooner", spread="spread"),
         ),
@@ -411,7 +410,7 @@ _TABLES = (
     StudyTable(
         title="other costs",
         of=CostRow,
-        columns=(Column("cost", "what", "text"), Column("value", "value", spread="spread"), Column("unit", "unit", "text")),
+        columns=(Column("cost", "what"), Column("value", spread="spread"), Column("unit")),
     ),
 )
 

@@ -360,8 +360,6 @@ def main() -> None:
 
 def conclude(rows: Sequence[StreamRow]) -> Conclusion:
     """Checks whether memory, time and waiting stay within their limits."""
-    if not rows:
-        return Conclusion()
     largest, slowest = max(rows, key=lambda row: row.peak), max(rows, key=lambda row: row.over)
     waiting, nearest = max(rows, key=lambda row: row.waiting), min(rows, key=lambda row: row.digest / row.disk)
     checks = (
@@ -400,12 +398,12 @@ STUDIES = (
                 title=f"files under a limit of {MACHINE >> 30} GiB on the address space",
                 of=StreamRow,
                 columns=(
-                    Column("files", "name", "text"),
+                    Column("files", "name"),
                     Column("peak, GB", lambda row: row.peak / GB),
                     Column("disk, GB/s", lambda row: row.disk / GB),
                     Column("digest, GB/s", lambda row: row.digest / GB),
                     Column("over budget, s", "over"),
-                    Column("waiting", "waiting", "share"),
+                    Column("waiting", kind="share"),
                 ),
             ),
         ),

@@ -242,13 +242,13 @@ def _share(fall: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
     return float(fall.mean() / np.linalg.norm(x - y, axis=1).mean())
 
 
-_PAIR = (Column("pair", "name", "text"), Column("samples", lambda row: row.samples or "endless", "count"))
+_PAIR = (Column("pair", "name"), Column("samples", lambda row: row.samples or "endless", "number"))
 _INTERVAL = (
     Column("samples\n>=", "middle.samples_lower", "at least"),
     Column("samples\n<=", "middle.samples_upper", "at most"),
     Column("gap", "middle.gap", "share"),
     Column("time", "seconds", "seconds"),
-    Column("critic", "critics", "text"),
+    Column("critic", "critics"),
 )
 
 STUDIES = (
@@ -266,7 +266,7 @@ STUDIES = (
                     *_PAIR,
                     Column("tight-\nness", "fresh", spread="spread", kind="share"),
                     Column("pub-\nlished", "published", "share"),
-                    Column("linear", "linear", "share"),
+                    Column("linear", kind="share"),
                     Column("mini-\nbatch", "minibatch", "share"),
                     Column("Sink-\nhorn", "sinkhorn", "share"),
                 ),

@@ -198,8 +198,6 @@ def _extrapolated(before: Sequence[TransportRow], n: int) -> TransportRow | None
 def conclude(rows: Sequence[TransportRow]) -> Conclusion:
     """Checks whether POT's optimum lies between both bounds and the gap is the requested one, and draws times and memory."""
     ours = [row for row in rows if row.solver == WDIST]
-    if not ours:
-        return Conclusion()
     open_gaps = [row for row in ours if row.gap is not None and row.tolerance is not None and row.gap > row.tolerance]
     optima = {(row.name, row.n): row.upper for row in rows if row.solver == DENSE and row.upper is not None}
     held = [row for row in ours if (row.name, row.n) in optima]
@@ -253,13 +251,13 @@ STUDIES = (
                 title="Solvers",
                 of=TransportRow,
                 columns=(
-                    Column("samples", "name", "text"),
-                    Column("n", "n", "count"),
-                    Column("solver", lambda row: _label(row) + " *" * row.extrapolated, "text"),
+                    Column("samples", "name"),
+                    Column("n"),
+                    Column("solver", lambda row: _label(row) + " *" * row.extrapolated),
                     Column("time", "seconds", "seconds"),
-                    Column("ratio", "ratio", "number"),
-                    Column("GB", "memory", "number"),
-                    Column("gap", "gap", "at most"),
+                    Column("ratio"),
+                    Column("GB", "memory"),
+                    Column("gap", kind="at most"),
                 ),
             ),
         ),
