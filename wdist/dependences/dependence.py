@@ -190,14 +190,9 @@ def _opened(table: Any, options: EstimateOptions) -> FiniteSource:
     return source
 
 
-def _columns_of(source: Source) -> tuple[Column, ...]:
-    return source.info.columns or plain_columns([None] * source.info.dim)
-
-
 def _positions(source: Source, columns: Sequence[str], with_: Sequence[str] | None) -> tuple[list[int], list[int]]:
     """Positions of the columns x and y."""
-    known = _columns_of(source)
-    names = [column.name for column in known]
+    names = [column.name for column in source.info.columns or plain_columns([None] * source.info.dim)]
     for name in (*columns, *(with_ or ())):
         if name not in names:
             shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")

@@ -122,7 +122,9 @@ def run_gate(
         trained = not critic_left_open or limits.on in ("population", "detected") or limits.max_lower is not None
         options, timed = _options_of_gate(options, limits, recorded, trained=trained), options.timed
         found = run_estimate(*sides, options, observer=observer, command="gate", to_distribution=limits.on == "reference")
-    _check_found(recorded, found)
+    if recorded is not None:
+        recorded.check_space(found.metric, found.features)  # first: other features have other digests
+        recorded.check_reference(found.a, found.digest_a)
     return judged(found, rules_of(limits, recorded, found), on=limits.on, recorded=recorded, timed=timed, trained=trained)
 
 
@@ -171,12 +173,6 @@ def _proved(proof: str | Path, sides: tuple[Source, Source], options: EstimateOp
         failed = next(finding for finding in found.findings if not finding.ok)
         raise CertificateError(f"{proof} does not prove what it claims ({failed.what}: {failed.detail}); see `wdist verify`")
     return replace(found.estimate, command="gate")
-
-
-def _check_found(recorded: Recorded | None, found: Estimate) -> None:
-    if recorded is not None:
-        recorded.check_space(found.metric, found.features)  # first: other features have other digests
-        recorded.check_reference(found.a, found.digest_a)
 
 
 def proof_of_gate(result: GateResult) -> bytes:
@@ -319,7 +315,10 @@ def rules_of(limits: GateLimits, recorded: Recorded | None, found: Estimate) -> 
     rules: list[Rule] = []
     limit = limits.limit
     if isinstance(limit, AboveReference):
-        rules.append(_above_reference(limit, found))
+        now = interval_of(found, "block")
+        assert found.block is not None, "there is an interval"
+        within, difference = above_reference(found.block, share=limit.share, deviations=limit.deviations)
+        rules.append(ReferenceMaximum(now=now, difference=difference, above=limit, within=within))
     elif limit is not None:
         rules.append(Maximum(value=limit))
     if limits.max_lower is not None:
@@ -334,13 +333,6 @@ def rules_of(limits: GateLimits, recorded: Recorded | None, found: Estimate) -> 
         else:
             rules.append(NoWorse(before=before, tolerance=tolerance))
     return tuple(rules)
-
-
-def _above_reference(limit: AboveReference, found: Estimate) -> ReferenceMaximum:
-    now = interval_of(found, "block")
-    assert found.block is not None, "there is an interval"
-    within, difference = above_reference(found.block, share=limit.share, deviations=limit.deviations)
-    return ReferenceMaximum(now=now, difference=difference, above=limit, within=within)
 
 
 def _no_farther(recorded: Recorded, found: Estimate, tolerance: float) -> NoFartherBlocks:

@@ -67,11 +67,14 @@ def together(verdicts: tuple[Verdict, ...]) -> Verdict:
 
 
 def _answer(rule: Rule, interval: Interval) -> Answer:
+    limits, before = rule.limits, rule.before
     if interval.contradictory:
         return Answer.INCONCLUSIVE
-    if _is_above(rule.limits, interval) and not _was_improving(rule):
+    # If the training of the baseline ended too early, a larger value now need not mean that the distance grew.
+    if _is_above(limits, interval) and (before is None or before.on != "detected" or before.converged):
         return Answer.FAIL
-    if _is_within(rule.limits, interval) and not _improving(rule.limits, interval):
+    # If this training ended too early, a small value need not mean that critics find no more.
+    if _is_within(limits, interval) and interval.rise <= IMPROVING * max(limits.passes_within or 0.0, 0.0):
         return Answer.PASS
     return Answer.INCONCLUSIVE
 
@@ -82,16 +85,6 @@ def _is_above(limits: Limits, interval: Interval) -> bool:
 
 def _is_within(limits: Limits, interval: Interval) -> bool:
     return limits.passes_within is not None and interval.upper is not None and interval.upper <= limits.passes_within
-
-
-def _improving(limits: Limits, interval: Interval) -> bool:
-    """Whether the training ended too early for a small value to mean that critics find no more."""
-    return interval.rise > IMPROVING * max(limits.passes_within or 0.0, 0.0)
-
-
-def _was_improving(rule: Rule) -> bool:
-    """Whether the training of the baseline ended too early for a larger value now to mean that the distance grew."""
-    return rule.before is not None and rule.before.on == "detected" and not rule.before.converged
 
 
 def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:

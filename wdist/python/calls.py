@@ -107,7 +107,7 @@ def listening(progress: bool | None, observer: Listener | None) -> Iterator[Obse
     own = _observer_of(observer)
     with ExitStack() as stack:
         display = stack.enter_context(_display(accepted("progress", progress, bool, None)))
-        yield own if isinstance(display, Silent) else display if isinstance(own, Silent) else _Observers(display, own)
+        yield own if isinstance(display, Silent) else display if isinstance(own, Silent) else _Listeners(display.notify, own.notify)
 
 
 def _observer_of(observer: Any) -> Observer:
@@ -117,7 +117,7 @@ def _observer_of(observer: Any) -> Observer:
         return observer
     if not callable(observer):
         raise UsageError(f"observer must be a function of an event, or have a method notify(event), not {shown(observer)}")
-    return _FunctionObserver(observer)
+    return _Listeners(observer)
 
 
 def _display(progress: bool | None) -> AbstractContextManager[Observer]:
@@ -140,25 +140,15 @@ def _in_notebook() -> bool:
     return shell is not None and getattr(shell, "kernel", None) is not None
 
 
-class _FunctionObserver:
-    """A function as an observer."""
+class _Listeners:
+    """Functions of events as one observer."""
 
-    def __init__(self, function: Callable[[Event], object]) -> None:
-        self._function = function
-
-    def notify(self, event: Event) -> None:
-        self._function(event)
-
-
-class _Observers:
-    """Several observers as one."""
-
-    def __init__(self, *observers: Observer) -> None:
-        self._observers = observers
+    def __init__(self, *functions: Callable[[Event], object]) -> None:
+        self._functions = functions
 
     def notify(self, event: Event) -> None:
-        for observer in self._observers:
-            observer.notify(event)
+        for function in self._functions:
+            function(event)
 
 
 def named(side: Any, name: str, access: Access, seed: int = 0, *, strict: bool = True) -> Any:

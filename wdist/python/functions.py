@@ -227,16 +227,8 @@ def robust(
     """
     from wdist.robustness.robust import RobustOptions, run_robust
 
-    options = RobustOptions(
-        eps=accepted("eps", eps, float),
-        norm=accepted("norm", norm, str),
-        minimum=accepted("minimum", minimum, float, None),
-        iterations=accepted("iterations", iterations, int),
-        restarts=accepted("restarts", restarts, int),
-        seed=_seed(seed),
-        device=accepted("device", device, str),
-        access=accepted("access", access, Access, None) or Access(),
-    )
+    how: Any = {"eps": eps, "norm": norm, "minimum": minimum, "iterations": iterations, "restarts": restarts, "device": device}
+    options = RobustOptions(**how, seed=_seed(seed), access=Access() if access is None else access)
     with listening(progress, observer) as watcher:
         return run_robust(model, data, labels, options=options, observer=watcher)
 

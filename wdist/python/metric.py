@@ -9,7 +9,7 @@ References:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -257,11 +257,9 @@ class Callback:
 def _at_step(result: Estimate | MetricBound | None, step: int) -> MetricBound:
     assert result is not None
     if isinstance(result, MetricBound):
-        facts = {name: getattr(result, name) for name in ("lower", "estimate", "confidence", "n_a", "n_b", "lipschitz_bound")}
-    else:
-        facts = {name: getattr(result.population, name) for name in ("lower", "estimate", "confidence", "n_a", "n_b")}
-        facts["lipschitz_bound"] = result.critic.lipschitz_bound
-    return MetricBound(step=step, **facts)
+        return replace(result, step=step)
+    facts = {name: getattr(result.population, name) for name in ("lower", "estimate", "confidence", "n_a", "n_b")}
+    return MetricBound(step=step, lipschitz_bound=result.critic.lipschitz_bound, **facts)
 
 
 class _Reservoir:

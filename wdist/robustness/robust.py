@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wdist.arguments import shown
+from wdist.arguments import check_fields, shown
 from wdist.bounds.digits import at_least, at_most, exactly
 from wdist.data.access import Access
 from wdist.data.labels import LabelledSamples, read_labelled
@@ -39,7 +39,7 @@ _CURVE, _REACH = 40, 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class RobustOptions:
-    """Options of one run."""
+    """Options of one run, validated when made."""
 
     eps: float
     """Largest size of a perturbation, in the units of the data."""
@@ -55,6 +55,7 @@ class RobustOptions:
     access: Access = field(default_factory=Access)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 <= self.eps < math.inf:
             raise UsageError(f"--eps must be finite and not negative, not {self.eps}")
         if self.norm not in NORMS:
