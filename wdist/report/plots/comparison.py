@@ -1,6 +1,7 @@
 """Comparisons as figures: intervals on one scale over the noise floor, and the images that each critic separates most clearly."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     axes.set_yticks(range(len(entries)), labels)
     for label, entry in zip(axes.get_yticklabels(), entries, strict=True):
         label.set(color=MUTED if entry is comparison.noise_floor else INK)
-    for number, (near, far) in enumerate(zip(comparison.ranking, comparison.ranking[1:], strict=False)):
+    for number, (near, far) in enumerate(pairwise(comparison.ranking)):
         between = len(entries) - 1.5 - number
         words = f"order: {strongest(comparison, near, far)}"
         axes.annotate(

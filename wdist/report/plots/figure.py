@@ -40,10 +40,9 @@ STYLE: Any = {
     "axes.titlecolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    **{f"{axis}tick.{name}": value for axis in "xy" for name, value in (("color", MUTED), ("labelsize", 8.5), ("major.size", 0))},
     "lines.solid_capstyle": "round",
     "svg.fonttype": "none",
     "svg.hashsalt": "wdist",
@@ -132,10 +131,9 @@ def reference(estimate: Estimate) -> tuple[float, str] | None:
 
 
 def tidy(axes: Axes, *, grid: Literal["x", "y"] | None = None) -> None:
-    """Draws faint grid lines, and removes tick marks and the left spine."""
+    """Draws grid lines, and removes the left spine."""
     if grid is not None:
-        axes.grid(axis=grid, color=FAINT, linewidth=0.6)
-    axes.tick_params(length=0)
+        axes.grid(axis=grid)
     axes.spines["left"].set_visible(False)
 
 
@@ -154,7 +152,6 @@ def draw_map(plane: Axes, *xyz: Grid, levels: Any) -> QuadContourSet:
     filled = plane.contourf(*xyz, levels=levels, cmap=SURFACE)
     plane.contour(*xyz, levels=levels, colors="white", linestyles="solid", linewidths=0.35, alpha=0.6)
     plane.set_aspect("equal")
-    plane.tick_params(length=0)
     plane.spines[:].set_visible(False)
     return filled
 
@@ -164,7 +161,6 @@ def draw_scale(area: Area, filled: QuadContourSet, maps: list[Axes], *, label: s
     bar: Any = area.colorbar(filled, ax=maps, shrink=0.9, aspect=aspect, pad=0.015, ticks=MaxNLocator(nbins=ticks))
     bar.set_label(label)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(length=0)
 
 
 _UNDATED: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}

@@ -29,8 +29,8 @@ def draw_gate(result: GateResult) -> Figure:
         axes.plot(0.985 * reach, 0, ">", color=MAIN, markersize=9, zorder=3)
     else:
         axes.plot(interval.upper, 0, "|", color=MAIN, markersize=14, markeredgewidth=2, zorder=3)
-    shown = f"{at_least(interval.lower)} or more" if interval.upper is None else _between(interval.lower, interval.upper)
-    axes.annotate(shown, (interval.lower, 0), xytext=(0, -18), color=MAIN, fontsize=9, **_BESIDE)
+    beyond = "or more" if interval.upper is None else f"to {at_most(interval.upper)}"
+    axes.annotate(f"{at_least(interval.lower)} {beyond}", (interval.lower, 0), xytext=(0, -18), color=MAIN, fontsize=9, **_BESIDE)
     if interval.estimate is not None:
         axes.plot(interval.estimate, 0, "o", color="white", markeredgecolor=MAIN, markersize=6, zorder=4)
         words = f"estimate {nearest(interval.estimate)}"
@@ -45,7 +45,3 @@ def draw_gate(result: GateResult) -> Figure:
     answer = result.answer.value
     figure.suptitle(answer.upper(), x=0.02, ha="left", fontsize=12, fontweight="bold", color=_COLOURS[answer])
     return figure
-
-
-def _between(lower: float, upper: float) -> str:
-    return f"{at_least(lower)} to {at_most(upper)}"

@@ -11,7 +11,6 @@ from wdist.estimation.result import CriticResult, Estimate
 from wdist.report.plots.figure import (
     AZIMUTH,
     ELEVATION,
-    FAINT,
     MAIN,
     SIDE_A,
     SIDE_B,
@@ -62,8 +61,7 @@ class Functions:
                 panel.plot(side, np.full(side.shape, height), "|", color=colour, markersize=7, alpha=0.5)
             add_title(panel, critic, main=main)
             panel.set_ylim(rug - 0.14 * (top - bottom), top + 0.08 * (top - bottom))
-            panel.grid(color=FAINT, linewidth=0.6)
-            panel.tick_params(length=0)
+            panel.grid()
         for unused in axes.flat[len(self._critics) :]:
             unused.set_visible(False)
         first = axes[0, 0]

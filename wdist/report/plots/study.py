@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from wdist.report.plots.figure import DPI, FAINT, INK, LIMIT, MAIN, MUTED, OTHERS, SIDE_A, draw_map, draw_scale, draw_surface
+from wdist.report.plots.figure import DPI, INK, LIMIT, MAIN, MUTED, OTHERS, SIDE_A, draw_map, draw_scale, draw_surface
 from wdist.studies.panels import Mosaic, Panel, Series, Surface, grouped
 from wdist.studies.study import StudyResult
 
@@ -77,8 +77,7 @@ def _draw(axes: Axes, panel: Panel, *, beside: bool) -> None:
         _name_ticks(axes, panel.ticks)
     if panel.bottom is not None or panel.top is not None:
         axes.set_ylim(bottom=panel.bottom, top=panel.top)
-    axes.grid(color=FAINT, linewidth=0.6)
-    axes.tick_params(length=0)
+    axes.grid()
     if len(styles) > 1:
         handles = [Line2D([], [], label=name, **style) for name, style in styles.items()]
         place: Any = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)} if beside else {}
