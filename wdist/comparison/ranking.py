@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -169,11 +170,7 @@ class Comparison(Tabular):
     def separations(self) -> tuple[Separation, ...]:
         """Approximate number of samples that would separate each pair of neighbours without a claim about their distributions."""
         claimed = {(claim.nearer, claim.farther) for claim in self.orders.population.claims}
-        return tuple(
-            self._separation(near, far)
-            for near, far in zip(self.ranking, self.ranking[1:], strict=False)
-            if (near.name, far.name) not in claimed
-        )
+        return tuple(self._separation(near, far) for near, far in pairwise(self.ranking) if (near.name, far.name) not in claimed)
 
     def _separation(self, near: Entry, far: Entry) -> Separation:
         times, reason = times_to_separate(near.population, far.population, slope=self.slope)

@@ -3,10 +3,11 @@
 import csv
 import io
 from collections.abc import Iterator
+from itertools import pairwise
 
 from wdist.comparison.entry import Entry
 from wdist.comparison.ranking import Comparison
-from wdist.report.documents.markdown import code, escaped, row
+from wdist.report.documents.markdown import code, escaped, table
 from wdist.report.numbers import at_most, level, lower_bound, nearest
 from wdist.report.rankings import comparison_sentences, deciding, levels_of_order, levels_shown, place, proved_order
 
@@ -53,21 +54,14 @@ def _record(comparison: Comparison, entry: Entry) -> dict[str, str | float | Non
 
 def markdown(comparison: Comparison) -> str:
     """A heading, the verdict, a table and the sentences; ends with a line feed."""
-    headers = (
-        "place",
-        "source",
-        "detected",
-        f"W1 of the distributions, {level(comparison.confidence)}",
-        "W1 of the samples",
-    )
+    headers = {"place": "--:", "source": ":--", "detected": "--:"}
+    headers |= {f"W1 of the distributions, {level(comparison.confidence)}": ":-:", "W1 of the samples": ":-:"}
     lines = [
         f"### Wasserstein-1 from {code(comparison.reference.address)}",
         "",
         f"**{escaped(proved_order(comparison))}.**",
         "",
-        row(headers),
-        row(("--:", ":--", "--:", ":-:", ":-:")),
-        *(row(_cells(comparison, entry)) for entry in comparison.entries),
+        *table(headers, (_cells(comparison, entry) for entry in comparison.entries)),
         "",
     ]
     if len(comparison.ranking) > 1:
@@ -82,11 +76,9 @@ def markdown(comparison: Comparison) -> str:
 def _neighbours(comparison: Comparison) -> Iterator[str]:
     """A table of neighbours and the levels at which their order is claimed, with the meaning of the levels."""
     shown = levels_shown(comparison)
-    yield row(("nearer", "farther", *shown.values()))
-    yield row((":--",) * (2 + len(shown)))
-    for near, far in zip(comparison.ranking, comparison.ranking[1:], strict=False):
-        said = deciding(comparison, near, far)
-        yield row((escaped(near.name), escaped(far.name), *(escaped(said[each]) for each in shown)))
+    pairs = [(near, far, deciding(comparison, near, far)) for near, far in pairwise(comparison.ranking)]
+    rows = ((near.name, far.name, *(said[each] for each in shown)) for near, far, said in pairs)
+    yield from table(dict.fromkeys(("nearer", "farther", *shown.values()), ":--"), (map(escaped, cells) for cells in rows))
     yield ""
     yield from (f"- {escaped(line)}" for line in levels_of_order(comparison))
     yield ""

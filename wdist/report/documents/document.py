@@ -12,10 +12,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
-from functools import cache, partial
+from functools import cache, partial, reduce
 from importlib.util import find_spec
 from inspect import cleandoc
-from operator import attrgetter
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_type_hints
 
@@ -33,11 +32,14 @@ class Key:
     description: str = ""
     """By default the docstring of the attribute."""
     value: str | Callable[[Any], Any] | None = None
-    """Path of attributes, or a function of the result; by default the attribute itself, or a value given by the enclosing form."""
+    """Path of attributes, the last of which is None if an earlier one is, or a function of the result; by default the attribute
+    itself, or a value given by the enclosing form."""
 
     def of(self, result: Any, name: str) -> Any:
         """The value of a result."""
-        return self.value(result) if callable(self.value) else attrgetter(self.value or name)(result)
+        if callable(self.value):
+            return self.value(result)
+        return reduce(lambda part, each: None if part is None else getattr(part, each), (self.value or name).split("."), result)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 import csv
 import io
+from collections.abc import Iterator
 
+from wdist.drifts.columns import ColumnDrift
 from wdist.drifts.drift import Drift
-from wdist.report.documents.markdown import code, escaped, row
+from wdist.report.documents.markdown import code, escaped, table
 from wdist.report.numbers import at_most, bare_p_value, lower_bound, nearest, p_value, percentage
 from wdist.report.sentences import drift_headline, drift_sentences, shown_change
 
@@ -22,30 +24,15 @@ def drift_csv(drift: Drift) -> str:
 
 def drift_markdown(drift: Drift) -> str:
     """A heading, the answer, a table of the columns, what changed in them and in pairs, the sentences; ends with a line feed."""
-    headers = ("column", "W1 / spread", "p", "W1", "W1 of the distributions", "share of the joint distance")
+    headers = {"column": ":--", "W1 / spread": "--:", "p": "--:", "W1": "--:", "W1 of the distributions": ":-:"}
     lines = [
         f"### Drift from {code(drift.reference.address)} to {code(drift.current.address)}",
         "",
         f"**{escaped(drift_headline(drift))}.**",
         "",
-        row(headers),
-        row((":--", "--:", "--:", "--:", ":-:", "--:")),
+        *table({**headers, "share of the joint distance": "--:"}, (_cells(drift, column) for column in drift.ranked)),
+        "",
     ]
-    for column in drift.ranked:
-        name = escaped(column.name)
-        lines.append(
-            row(
-                (
-                    f"**{name}**" if column in drift.drifted else name,
-                    nearest(column.scaled, 3),
-                    bare_p_value(column.adjusted),
-                    nearest(column.distance),
-                    f"{lower_bound(column.lower)} to {at_most(column.upper)}",
-                    "" if column.share is None else percentage(column.share),
-                )
-            )
-        )
-    lines.append("")
     for column in drift.drifted:
         values = [(change.what, *shown_change(column, change)) for change in column.changes]
         moved = ", ".join(f"{what} {before} → {after}" for what, before, after in values)
@@ -58,3 +45,13 @@ def drift_markdown(drift: Drift) -> str:
         )
     lines += ["", *(f"{escaped(sentence)}\n" for sentence in drift_sentences(drift))]
     return "\n".join(lines)
+
+
+def _cells(drift: Drift, column: ColumnDrift) -> Iterator[str]:
+    name = escaped(column.name)
+    yield f"**{name}**" if column in drift.drifted else name
+    yield nearest(column.scaled, 3)
+    yield bare_p_value(column.adjusted)
+    yield nearest(column.distance)
+    yield f"{lower_bound(column.lower)} to {at_most(column.upper)}"
+    yield "" if column.share is None else percentage(column.share)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from wdist.comparison.entry import Entry
     from wdist.comparison.ranking import Comparison
-    from wdist.drifts.drift import Drift
     from wdist.transport.solution import Transport
 
 _RESULT, _RANKING, _GATE, _STUDY = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates", "wdist.studies.study"
@@ -48,10 +47,6 @@ def _ranked(comparison: Comparison, entry: Entry) -> dict[str, Any]:
     first, last = comparison.places(entry)
     judges = [found.critic for found in comparison.found.get(entry.name, ())]
     return {"first_place": first, "last_place": last, "detected_by_judges": comparison.detected(entry), "judges": judges}
-
-
-def _of_verdict(drift: Drift, name: str) -> Any:
-    return None if drift.verdict is None else getattr(drift.verdict, name)
 
 
 def _of_surface(name: str) -> Callable[[Any], Any]:
@@ -316,10 +311,8 @@ FORMS = Forms(
         "1 - `confidence` count as drift.",
         special={
             "command": _command("drift"),
-            "verdict": Key(
-                f"{_WORD} | None", "Verdict on the joint distance; null without --max.", lambda drift: _of_verdict(drift, "answer")
-            ),
-            "reason": Key("str | None", "The verdict in a sentence.", lambda drift: _of_verdict(drift, "reason")),
+            "verdict": Key(f"{_WORD} | None", "Verdict on the joint distance; null without --max.", "verdict.answer"),
+            "reason": Key("str | None", "The verdict in a sentence.", "verdict.reason"),
             "drifted": Key("list[str]", "Names of the columns that drifted.", lambda drift: [each.name for each in drift.drifted]),
             "changed": Key(
                 "list[list[str]]",

@@ -1,6 +1,7 @@
 """Markdown that shows every name as it is: text with its signs escaped, code, and rows of tables."""
 
 import re
+from collections.abc import Iterable, Mapping
 
 _SIGNS = re.compile(r"[\\|*_<`\[\]$~&]")
 """Signs that may begin emphasis, links, formulas, HTML, entities, code or a cell."""
@@ -17,9 +18,14 @@ def code(text: str, *, cell: bool = False) -> str:
     return "`" + (shown.replace("|", "\\|") if cell else shown) + "`"
 
 
-def row(cells: tuple[str, ...]) -> str:
+def row(cells: Iterable[str]) -> str:
     """A row of a table."""
     return "| " + " | ".join(cells) + " |"
+
+
+def table(headers: Mapping[str, str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """The lines of a table, from its headers with their alignments, such as ``--:``."""
+    return [row(headers), row(headers.values()), *map(row, rows)]
 
 
 def one_line(text: str) -> str:

@@ -1,6 +1,7 @@
 """A comparison as text: the verdict, the intervals as bars on one scale, open questions, and the origin of each result."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -97,7 +98,7 @@ def interval_bar(lower: float, estimate: float, upper: float | None, *, reach: f
 
 def _neighbours(comparison: Comparison) -> RenderableType:
     """Neighbours of the ranking, and the levels at which their order is claimed; the strongest level stands out."""
-    pairs = list(zip(comparison.ranking, comparison.ranking[1:], strict=False))
+    pairs = list(pairwise(comparison.ranking))
     said = [deciding(comparison, near, far) for near, far in pairs]
     first = [next((each for each in list(LEVELS)[1:] if not row[each].startswith("open")), None) for row in said]
     columns = [
