@@ -46,13 +46,9 @@ def notes_console() -> Console:
 
 
 def _stream_console(stream: TextIO) -> Console:
-    width = None if stream.isatty() else _columns()
-    return _StreamConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
-
-
-def _columns() -> int:
     columns = os.environ.get("COLUMNS", "")
-    return int(columns) if columns.isdecimal() and int(columns) > 0 else 80
+    width = None if stream.isatty() else int(columns) if columns.isdecimal() and int(columns) > 0 else 80
+    return _StreamConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def complain(sentence: str) -> None:

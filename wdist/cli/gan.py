@@ -12,7 +12,6 @@ import typer
 
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
-from wdist.errors import UsageError
 
 if TYPE_CHECKING:
     from wdist.gan.training import Checkpoint, GanResult
@@ -65,13 +64,11 @@ class GanFlags:
         from wdist.gan.training import train_gan
         from wdist.training.budget import Budget
 
-        if self.data is None and not self.resume:
-            raise UsageError("a new training needs images; name them with --data ADDRESS")
         budget = None if self.budget is None else Budget.parse(self.budget)
         given = {each.name: value for each in fields(GanSettings) if (value := getattr(self, each.name)) is not None}
         return train_gan(
             folder,
-            None if self.resume else GanSettings(**given),
+            None if self.resume or self.data is None else GanSettings(**given),
             changes=given,
             resume=self.resume,
             steps=self.steps,

@@ -61,23 +61,13 @@ app = typer.Typer(
     epilog="Exit status: 0 done or gate passed; 1 gate failed or drift found; 2 wrong usage or bad input; 3 gate inconclusive; "
     "4 not certified; 70 internal error; 130 interrupted; 143 terminated, and can be resumed.",
 )
-app.command("estimate")(estimate.command)
-app.command("synthetic")(synthetic.command)
-app.command("compare")(compare.command)
-app.command("merge")(merge.command)
-app.command("gate")(gate.command)
-app.command("drift")(drift.command)
-app.command("dependence")(dependence.command)
-app.command("robust")(robust.command)
+for _each in (estimate, synthetic, compare, merge, gate, drift, dependence, robust, verify, lipschitz, inspect):
+    app.command(_each.__name__.rpartition(".")[2])(_each.command)
 app.add_typer(gan.app, name="gan")
-app.command("verify")(verify.command)
-app.command("lipschitz")(lipschitz.command)
-app.command("inspect")(inspect.command)
 app.command("reproduce")(studies.reproduce)
 app.command("bench")(studies.bench)
-app.command("schema")(schema.command)
-app.command("doctor")(doctor.command)
-app.command("guide")(guide.command)
+for _each in (schema, doctor, guide):
+    app.command(_each.__name__.rpartition(".")[2])(_each.command)
 
 # Typer keeps the class of its usage errors private; it is the base of the one that it shows.
 _TyperUsageError: type[Any] = typer.BadParameter.__mro__[1]
