@@ -51,11 +51,11 @@ class Activation:
     train: Callable[[Tensor], Tensor]
     evaluate: Callable[[Tensor], Tensor]
     """The function for training, differentiable and fast, and for evaluation, within ``ulps`` of the exact value."""
-    l2: float
-    linf: float
-    """Lipschitz bounds in the Euclidean and in the maximum norm."""
     reason: str
     """Proof of the bounds in a few words."""
+    l2: float = 1.0
+    linf: float = 1.0
+    """Lipschitz bounds in the Euclidean and in the maximum norm."""
     divisor: int = 1
     """Number of inputs per output."""
     group: int = 1
@@ -131,8 +131,6 @@ def group_sort_activation(group_size: int | None, name: str | None = None) -> Ac
         name=name or f"group-sort:{group_size}",
         train=lambda z: group_sort(z, group_size or z.shape[-1]),
         evaluate=lambda z: sort_groups(z, group_size or z.shape[-1]),
-        l2=1.0,
-        linf=1.0,
         reason="permutation",
         group=group_size or 1,
     )
@@ -179,8 +177,6 @@ def _maxout(group_size: int) -> Activation:
         name=f"maxout:{group_size}",
         train=largest,
         evaluate=largest,
-        l2=1.0,
-        linf=1.0,
         reason="largest of a group",
         divisor=group_size,
         group=group_size,
@@ -266,7 +262,6 @@ def householder() -> Activation:
         name="householder",
         train=as_maxmin,
         evaluate=as_maxmin,
-        l2=1.0,
         linf=_MAXIMUM_NORM_BOUND,
         reason="mirrors",
         group=2,

@@ -108,18 +108,13 @@ def _by_wdist(x: np.ndarray, y: np.ndarray, tolerance: float) -> tuple[float, fl
     return found.lower, found.upper
 
 
-def _by_dense_pot(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+def _by_pot(x: np.ndarray, y: np.ndarray, *, lazily: bool) -> tuple[float, float]:
     import ot
-
-    cost = float(ot.emd2([], [], ot.dist(x, y, metric="euclidean"), numItermax=_MOST_PIVOTS))
-    return cost, cost
-
-
-def _by_lazy_pot(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     from ot.lp import emd2_lazy
 
-    cost = float(emd2_lazy(x, y, metric="euclidean", numItermax=_MOST_PIVOTS, return_matrix=False))
-    return cost, cost
+    how: Any = {"metric": "euclidean", "numItermax": _MOST_PIVOTS, "return_matrix": False}
+    cost = emd2_lazy(x, y, **how) if lazily else ot.emd2([], [], ot.dist(x, y, metric="euclidean"), numItermax=_MOST_PIVOTS)
+    return float(cost), float(cost)
 
 
 def _measured(solver: str, task: Task, n: int, tolerance: float | None, seed: int, data: Path | None) -> TransportRow:
@@ -127,8 +122,8 @@ def _measured(solver: str, task: Task, n: int, tolerance: float | None, seed: in
     x, y = samples_of(task, n, seed, data)
     solvers: dict[str, Callable[[np.ndarray, np.ndarray], tuple[float, float]]] = {
         WDIST: lambda x, y: _by_wdist(x, y, tolerance or 0.0),
-        DENSE: _by_dense_pot,
-        LAZY: _by_lazy_pot,
+        DENSE: partial(_by_pot, lazily=False),
+        LAZY: partial(_by_pot, lazily=True),
     }
     solvers[solver](x[:50], y[:50])  # so that imports are not timed
     before, began, clock = peak_bytes(), time.process_time(), time.perf_counter()
