@@ -10,6 +10,7 @@ import sys
 import tempfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -297,9 +298,17 @@ def test_a_frame_with_two_columns_of_one_name_is_refused():
         open_source(frame)
 
 
-def test_a_frame_column_without_a_distance_is_refused():
-    frame = pytest.importorskip("pandas").DataFrame({"x": np.arange(30.0), "o": [{"a": k} for k in range(30)]})
-    with pytest.raises(SourceError, match="the column 'o' is of type Object, which has no distance; leave it out"):
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda pandas: [{"a": 1}] * 30, "object"),
+        (lambda pandas: pandas.period_range("2024-01", periods=30, freq="M"), r"period\[M\]"),
+    ],
+)
+def test_a_frame_column_without_a_distance_is_refused_with_the_type_that_its_library_gives_it(make, kind):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": np.arange(30.0), "o": make(pandas)})
+    with pytest.raises(SourceError, match=f"the column 'o' is of type {kind}, which has no distance; leave it out"):
         open_source(frame)
 
 
@@ -332,6 +341,23 @@ def test_labels_of_a_frame_need_not_be_texts(labels, missing):
     source = open_source(pandas.DataFrame(values, columns=columns))
     np.testing.assert_array_equal(source.read(slice(0, 30)), values)
     assert not missing or [column.name for column in source.info.columns] == [str(label) for label in labels]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "Int64", "Float64", "int64[pyarrow]"])
+@pytest.mark.parametrize("form", ["frame", "column"])
+def test_numbers_of_a_frame_keep_their_values_whatever_their_type(dtype, form):
+    """Bytes in a table are numbers, such as ages, and not the pixels of images; nullable types are read if nothing is missing."""
+    pytest.importorskip("pyarrow")
+    frame = pytest.importorskip("pandas").DataFrame({"age": np.arange(18, 48), "kids": np.arange(30) % 4})
+    typed = frame.astype({"age": dtype, "kids": "uint8"})
+    source = open_source(typed if form == "frame" else typed["age"])
+    expected = frame.to_numpy() if form == "frame" else frame[["age"]].to_numpy()
+    np.testing.assert_array_equal(source.read(slice(0, 30)) * source.info.scale, expected)
+
+
+def test_decimals_of_a_frame_are_numbers():
+    frame = pytest.importorskip("polars").DataFrame({"price": [Decimal("1.5"), Decimal("2.25")] * 15})
+    np.testing.assert_array_equal(open_source(frame).read(slice(0, 2)), [[1.5], [2.25]])
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])

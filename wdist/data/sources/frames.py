@@ -20,7 +20,7 @@ _NAME = "<frame>"
 
 
 def open_frame(values: Any, *, strict: bool) -> ArraySource | None:
-    """Opens a data frame, whose values keep their type if all are numbers, or a series of other values; None for anything else.
+    """Opens a data frame or a series, whose values keep their type if all are plain numbers; None for anything else.
 
     Raises:
         SourceError: a column has no distance, unless ``strict`` is false.
@@ -38,15 +38,16 @@ def open_frame(values: Any, *, strict: bool) -> ArraySource | None:
         if isinstance(frame, narwhals.LazyFrame):
             frame = frame.collect()
         alone = isinstance(frame, narwhals.Series)
-        if isinstance(frame, narwhals.Series) and not frame.dtype.is_numeric():
+        if isinstance(frame, narwhals.Series):
             frame = frame.to_frame()
         if not isinstance(frame, narwhals.DataFrame):
             return None
         series = list(frame.iter_columns())  # not by label: frame[0] is a row, and a label with several levels is a tuple
     if not len(frame):
         raise SourceError(f"{_NAME} holds no rows; give a frame with samples")
-    if all(each.dtype.is_numeric() and not each.is_null().any() for each in series):
-        return open_values(frame.to_native(), address=_NAME)
+    complete = all(each.dtype.is_numeric() and not each.is_null().any() for each in series)
+    if complete and np.asarray(frame.head(1).to_native()).dtype != object:  # as of decimals and of nullable types
+        return open_values(values, Units()) if alone else open_values(frame.to_native(), Units(), address=_NAME)
     with explained(lambda error: SourceError(f"{_NAME} cannot be read ({first_line(error)}); leave such columns out")):
         read = [_of_series(each, k) for k, each in enumerate(series)]
     columns, parts = zip(*read, strict=True)
@@ -81,7 +82,8 @@ def _of_series(series: Any, position: int) -> tuple[Column, np.ndarray]:
         objects = [None if none else each for each, none in zip(series.to_list(), missing, strict=True)]
         found, values = _of_objects(objects, texts=kind in (nw.String, nw.Categorical, nw.Enum))
         unit = DAYS if found == DATE else ""
-    problem = f"{_NAME}: the column {label!r} is of type {kind}, which has no distance; leave it out" if found == TEXT else ""
+    stored = getattr(series.to_native(), "dtype", kind)  # narwhals calls types that it does not know Unknown
+    problem = f"{_NAME}: the column {label!r} is of type {stored}, which has no distance; leave it out" if found == TEXT else ""
     return Column(name=label, type=found, unit=unit, start=position, stop=position + 1, problem=problem), values
 
 

@@ -32,6 +32,7 @@ from wdist.data.sources.source import (
     EndlessSource,
     FiniteSource,
     Source,
+    Units,
     select,
     units_of,
 )
@@ -81,8 +82,10 @@ def open_source(address: Any, access: Access = Access(), *, seed: int = 0, stric
             from wdist.data.sources.torch_dataset import open_dataset
 
             return open_dataset(address)
-        frame = open_frame(address, strict=strict) if hasattr(type(address), "columns") or hasattr(address, "to_frame") else None
-        return open_values(address) if frame is None else frame
+        if hasattr(type(address), "columns") or hasattr(address, "to_frame"):
+            frame = open_frame(address, strict=strict)
+            return open_values(address, Units()) if frame is None else frame  # bytes of a table are numbers, not pixels
+        return open_values(address)
     return _open(parse_address(address), access, seed, strict=strict)
 
 
