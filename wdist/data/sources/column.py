@@ -41,7 +41,7 @@ class Column:
     indicator: bool = False
     """Whether its last coordinate marks missing values."""
     missing: int = 0
-    """Missing values of this column in its file or frame."""
+    """Missing values of this column in its file or frame; 0 if they were not counted."""
     named: bool = True
     """Whether the table gives the name; columns without names are matched by position."""
     problem: str = ""

@@ -58,10 +58,11 @@ def is_parquet_folder(address: Address) -> bool:
     return next(address.path.rglob("*.parquet"), None) is not None
 
 
-def open_columnar(address: Address, *, cache: bool = False) -> StoredArray:
+def open_columnar(address: Address, *, cache: bool = False, counted: bool = True) -> StoredArray:
     """All rows of a Parquet, Feather or Arrow file, or of the Parquet files of a folder, in the order of their names.
 
     With ``cache``, the levels and missing values of a large Parquet table are recalled if it is unchanged since an earlier run.
+    Unless they must be ``counted``, the missing values of a large Parquet table without texts are not: that takes a pass over it.
     """
     check_no_key(address)
     name, folder = address.location, address.path.is_dir()
@@ -100,7 +101,8 @@ def open_columnar(address: Address, *, cache: bool = False) -> StoredArray:
         groups = RowGroups(dataset, fields, decoded, explained_by=sentence)
         if fits(2 * nbytes):
             return stored_table(held(groups.blocks(), nbytes), coder, coder.columns(name), name)
-        _count(coder, groups, address.text if cache else None)
+        if counted or any(column.type in (CATEGORY, TEXT) for column in columns):
+            _count(coder, groups, address.text if cache else None)
     return stored_table(groups, coder, coder.columns(name), name, rows_together=groups.largest, identity=groups.identity)
 
 

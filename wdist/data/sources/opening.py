@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from wdist.data.access import Access
+from wdist.data.access import LEVEL, Access
 from wdist.data.sources.address import Address, check_there, parse_address, suggestion
 from wdist.data.sources.array_files import (
     is_torchscript,
@@ -144,7 +144,9 @@ def _open_array(address: Address, access: Access, *, strict: bool) -> FiniteSour
     own: dict[Any, tuple[str, ...]] = {open_text_table: TABLE_OPTIONS + TEXT_OPTIONS, open_columnar: TABLE_OPTIONS}
     address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS, *own.get(read, ()))
     there = unpacked(address)
-    array = open_columnar(there, cache=access.cache) if read is open_columnar else read(there)
+    # Whoever describes a table, or gives missing values a coordinate, needs their number.
+    counting = {"cache": access.cache, "counted": access.missing == LEVEL or not strict} if read is open_columnar else {}
+    array = read(there, **counting)
     if strict:
         check_columns(array.columns)
     units = units_of(array.dtype, address)

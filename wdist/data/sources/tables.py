@@ -72,12 +72,12 @@ class Coder:
         self._missing, self._count = np.array(known["missing"], dtype=np.int64), int(known["count"])
 
     def columns(self, address: str) -> tuple[Column, ...]:
-        """The columns with their levels, sorted, and their missing values."""
+        """The columns with their levels, sorted, and their missing values, as far as rows were counted."""
         return tuple(self._finished(k, column, address) for k, column in enumerate(self._columns))
 
     def _finished(self, k: int, column: Column, address: str) -> Column:
         column = replace(column, start=k, stop=k + 1, missing=int(self._missing[k]))
-        if column.missing == self._count:
+        if column.missing == self._count > 0:
             return replace(column, type=EMPTY)
         if column.type != CATEGORY:
             return column
