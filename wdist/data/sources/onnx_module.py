@@ -6,6 +6,7 @@ References:
 
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,22 @@ from torch.nn import functional as F
 from wdist.errors import SourceError
 
 Attributes = Mapping[str, Any]
+Function = Callable[[Sequence[Any], Attributes], Any]
+"""Maps the inputs of an operator and its attributes to its output, or to several."""
 
 _OLDEST = 7
 """First operator version that is read: earlier ones extend shapes differently, and normalise batches by their own statistics."""
 _ALONG_AN_AXIS = 13
 """First operator version in which a softmax runs along one axis only; earlier ones include all axes behind it."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator that is read."""
+
+    run: Function
+    attributes: Set[str] = frozenset()
+    """Attributes that it reads, or that do not change the values that it computes; others are refused."""
 
 
 class OnnxModule(nn.Module):
@@ -55,7 +67,7 @@ class OnnxModule(nn.Module):
                     f"{name} contains the ONNX operator {node.op_type}, which wdist lipschitz does not read; "
                     "give the network as a .pt2 file of torch.export"
                 )
-            elif unread := sorted(values.keys() - _ATTRIBUTES.get(node.op_type, frozenset())):
+            elif unread := sorted(values.keys() - OPERATORS[node.op_type].attributes):
                 raise SourceError(
                     f"{name} contains the ONNX operator {node.op_type} with the attribute {unread[0]}, which wdist lipschitz does "
                     "not read; give the network as a .pt2 file of torch.export"
@@ -77,7 +89,7 @@ class OnnxModule(nn.Module):
         known: dict[str, Any] = {"": None, **self._whole, self._input: x}
         known |= {name: self.tensors[position] for name, position in self._constants.items()}
         for operator, inputs, outputs, attributes in self._nodes:
-            found = OPERATORS[operator]([known[name] for name in inputs], attributes)
+            found = OPERATORS[operator].run([known[name] for name in inputs], attributes)
             parts = found if isinstance(found, list | tuple) else [found]
             known.update(zip(outputs, parts, strict=False))
         return known[self._output]
@@ -169,7 +181,7 @@ def _conv_transpose(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
     return convolve(inputs[0], inputs[1], bias, stride, before, more, attributes.get("group", 1), dilation)
 
 
-def _pool(pool: Sequence[Callable[..., Tensor]], value: float) -> Callable[[Sequence[Any], Attributes], Tensor]:
+def _pool(pool: Sequence[Callable[..., Tensor]], value: float) -> Function:
     def run(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
         kernel = list(attributes["kernel_shape"])
         if attributes.get("ceil_mode") or any(step != 1 for step in attributes.get("dilations", [1])):
@@ -212,7 +224,7 @@ def _unsqueeze(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
     return x
 
 
-def _reduced(function: Callable[..., Tensor]) -> Callable[[Sequence[Any], Attributes], Tensor]:
+def _reduced(function: Callable[..., Tensor]) -> Function:
     def run(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
         axes = _axes(inputs, attributes)
         if not axes and attributes.get("noop_with_empty_axes"):
@@ -238,7 +250,7 @@ def _matrix(x: Tensor, axis: int) -> Tensor:
     return x.reshape(math.prod(x.shape[:axis]), -1)
 
 
-def _softmax(function: Callable[[Tensor, int], Tensor]) -> Callable[[Sequence[Any], Attributes], Tensor]:
+def _softmax(function: Callable[[Tensor, int], Tensor]) -> Function:
     def run(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
         x, axis = inputs[0], attributes.get("axis", -1)
         return function(_matrix(x, axis), 1).reshape(x.shape) if attributes.get("flat") else function(x, axis)
@@ -267,83 +279,60 @@ def _dropout(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
     return inputs[0]
 
 
-def _one(function: Callable[..., Tensor], inputs: int = 1) -> Callable[[Sequence[Any], Attributes], Tensor]:
+def _one(function: Callable[..., Tensor], inputs: int = 1) -> Function:
     return lambda values, attributes: function(*values[:inputs])
 
 
-OPERATORS: dict[str, Callable[[Sequence[Any], Attributes], Any]] = {
-    "Gemm": _gemm,
-    "MatMul": _one(torch.matmul, 2),
-    "Add": _one(torch.add, 2),
-    "Sub": _one(torch.sub, 2),
-    "Mul": _one(torch.mul, 2),
-    "Div": _one(torch.div, 2),
-    "Neg": _one(torch.neg),
-    "Conv": _conv,
-    "ConvTranspose": _conv_transpose,
-    "BatchNormalization": _batch_norm,
-    "Relu": _one(torch.relu),
-    "LeakyRelu": _leaky,
-    "PRelu": _prelu,
-    "Elu": lambda values, attributes: F.elu(values[0], attributes.get("alpha", 1.0)),
-    "Tanh": _one(torch.tanh),
-    "Sigmoid": _one(torch.sigmoid),
-    "Softplus": _one(F.softplus),
-    "Gelu": lambda values, attributes: F.gelu(values[0], approximate=attributes.get("approximate", "none")),
-    "Erf": _one(torch.erf),
-    "Mish": _one(F.mish),
-    "HardSwish": _one(F.hardswish),
-    "Clip": _clip,
-    "Abs": _one(torch.abs),
-    "Max": lambda values, attributes: reduce(torch.maximum, values),
-    "Min": lambda values, attributes: reduce(torch.minimum, values),
-    "MaxPool": _pool((F.max_pool1d, F.max_pool2d, F.max_pool3d), -np.inf),
-    "AveragePool": _pool((F.avg_pool1d, F.avg_pool2d, F.avg_pool3d), 0.0),
-    "GlobalAveragePool": lambda values, attributes: values[0].mean(tuple(range(2, values[0].ndim)), keepdim=True),
-    "GlobalMaxPool": lambda values, attributes: values[0].amax(tuple(range(2, values[0].ndim)), keepdim=True),
-    "Softmax": _softmax(torch.softmax),
-    "LogSoftmax": _softmax(torch.log_softmax),
-    "Flatten": lambda values, attributes: _matrix(values[0], attributes.get("axis", 1)),
-    "Reshape": _reshape,
-    "Transpose": lambda values, attributes: values[0].permute(attributes.get("perm", tuple(reversed(range(values[0].ndim))))),
-    "Squeeze": _squeeze,
-    "Unsqueeze": _unsqueeze,
-    "Concat": lambda values, attributes: torch.cat(list(values), attributes["axis"]),
-    "Split": _split,
-    "ReduceMean": _reduced(torch.mean),
-    "ReduceSum": _reduced(torch.sum),
-    "ReduceMax": _reduced(torch.amax),
-    "Cast": _cast,
-    "Identity": _one(lambda x: x),
-    "Dropout": _dropout,
-}
-"""Operators by name, each a function of its inputs and attributes."""
 _WINDOWS = {"auto_pad", "dilations", "kernel_shape", "pads", "strides"}
 _REDUCED = {"axes", "keepdims", "noop_with_empty_axes"}
-_ATTRIBUTES: Mapping[str, Set[str]] = {
-    "Gemm": {"alpha", "beta", "transA", "transB"},
-    "Conv": {*_WINDOWS, "group"},
-    "ConvTranspose": {*_WINDOWS, "group", "output_padding", "output_shape"},
-    "BatchNormalization": {"epsilon", "momentum", "training_mode"},
-    "LeakyRelu": {"alpha"},
-    "Elu": {"alpha"},
-    "Gelu": {"approximate"},
-    "Clip": {"min", "max"},
-    "MaxPool": {*_WINDOWS, "ceil_mode", "storage_order"},
-    "AveragePool": {*_WINDOWS, "ceil_mode", "count_include_pad"},
-    "Softmax": {"axis", "flat"},
-    "LogSoftmax": {"axis", "flat"},
-    "Flatten": {"axis"},
-    "Reshape": {"allowzero"},
-    "Transpose": {"perm"},
-    "Squeeze": {"axes"},
-    "Unsqueeze": {"axes"},
-    "Concat": {"axis"},
-    "Split": {"axis", "num_outputs", "split"},
-    "ReduceMean": _REDUCED,
-    "ReduceSum": _REDUCED,
-    "ReduceMax": _REDUCED,
-    "Cast": {"round_mode", "saturate", "to"},
-    "Dropout": {"ratio", "seed"},
+OPERATORS = {
+    "Gemm": Operator(_gemm, {"alpha", "beta", "transA", "transB"}),
+    "MatMul": Operator(_one(torch.matmul, 2)),
+    "Add": Operator(_one(torch.add, 2)),
+    "Sub": Operator(_one(torch.sub, 2)),
+    "Mul": Operator(_one(torch.mul, 2)),
+    "Div": Operator(_one(torch.div, 2)),
+    "Neg": Operator(_one(torch.neg)),
+    "Conv": Operator(_conv, {*_WINDOWS, "group"}),
+    "ConvTranspose": Operator(_conv_transpose, {*_WINDOWS, "group", "output_padding", "output_shape"}),
+    "BatchNormalization": Operator(_batch_norm, {"epsilon", "momentum", "training_mode"}),
+    "Relu": Operator(_one(torch.relu)),
+    "LeakyRelu": Operator(_leaky, {"alpha"}),
+    "PRelu": Operator(_prelu),
+    "Elu": Operator(lambda values, attributes: F.elu(values[0], attributes.get("alpha", 1.0)), {"alpha"}),
+    "Tanh": Operator(_one(torch.tanh)),
+    "Sigmoid": Operator(_one(torch.sigmoid)),
+    "Softplus": Operator(_one(F.softplus)),
+    "Gelu": Operator(
+        lambda values, attributes: F.gelu(values[0], approximate=attributes.get("approximate", "none")), {"approximate"}
+    ),
+    "Erf": Operator(_one(torch.erf)),
+    "Mish": Operator(_one(F.mish)),
+    "HardSwish": Operator(_one(F.hardswish)),
+    "Clip": Operator(_clip, {"min", "max"}),
+    "Abs": Operator(_one(torch.abs)),
+    "Max": Operator(lambda values, attributes: reduce(torch.maximum, values)),
+    "Min": Operator(lambda values, attributes: reduce(torch.minimum, values)),
+    "MaxPool": Operator(_pool((F.max_pool1d, F.max_pool2d, F.max_pool3d), -np.inf), {*_WINDOWS, "ceil_mode", "storage_order"}),
+    "AveragePool": Operator(_pool((F.avg_pool1d, F.avg_pool2d, F.avg_pool3d), 0.0), {*_WINDOWS, "ceil_mode", "count_include_pad"}),
+    "GlobalAveragePool": Operator(lambda values, attributes: values[0].mean(tuple(range(2, values[0].ndim)), keepdim=True)),
+    "GlobalMaxPool": Operator(lambda values, attributes: values[0].amax(tuple(range(2, values[0].ndim)), keepdim=True)),
+    "Softmax": Operator(_softmax(torch.softmax), {"axis", "flat"}),
+    "LogSoftmax": Operator(_softmax(torch.log_softmax), {"axis", "flat"}),
+    "Flatten": Operator(lambda values, attributes: _matrix(values[0], attributes.get("axis", 1)), {"axis"}),
+    "Reshape": Operator(_reshape, {"allowzero"}),
+    "Transpose": Operator(
+        lambda values, attributes: values[0].permute(attributes.get("perm", tuple(reversed(range(values[0].ndim))))), {"perm"}
+    ),
+    "Squeeze": Operator(_squeeze, {"axes"}),
+    "Unsqueeze": Operator(_unsqueeze, {"axes"}),
+    "Concat": Operator(lambda values, attributes: torch.cat(list(values), attributes["axis"]), {"axis"}),
+    "Split": Operator(_split, {"axis", "num_outputs", "split"}),
+    "ReduceMean": Operator(_reduced(torch.mean), _REDUCED),
+    "ReduceSum": Operator(_reduced(torch.sum), _REDUCED),
+    "ReduceMax": Operator(_reduced(torch.amax), _REDUCED),
+    "Cast": Operator(_cast, {"round_mode", "saturate", "to"}),
+    "Identity": Operator(_one(lambda x: x)),
+    "Dropout": Operator(_dropout, {"ratio", "seed"}),
 }
-"""Attributes that operators read, or that do not change the values that they compute; others are refused."""
+"""Operators by name."""
