@@ -15,7 +15,7 @@ from wdist.lipschitz.linalg.orthonormalise import orthonormality_defect
 from wdist.training import loop
 from wdist.training.budget import Budget
 from wdist.training.catalogue import CATALOGUE
-from wdist.training.loop import VALIDATIONS, TrainingOutcome, TrainingRun, train
+from wdist.training.loop import VALIDATIONS, TrainingOutcome, TrainingPlan, TrainingRun, train
 from wdist.training.observer import Progress, Silent
 from wdist.training.optimizers import make_optimizers
 from wdist.training.step import Readback, TrainingStep
@@ -54,8 +54,7 @@ def run(
 ):
     critic = critic or Slope()
     validate = validate or (lambda critic: float(critic.weight.detach()))
-    return critic, train(
-        TrainingRun(critic, validate=validate, observer=observer or Silent(), **{"unit": 1.0, "name": "slope", **options}),
+    plan = TrainingPlan(
         ascend=TrainingStep(critic, make_optimizers(critic, name="adam", learning_rate=learning_rate), penalty=penalty),
         minibatch=minibatch or (lambda: (torch.ones(4, 1), torch.zeros(4, 1))),
         budget=budget or Budget(steps=100),
@@ -63,6 +62,8 @@ def run(
         between=between,
         interruption=Interruption(),
     )
+    training = TrainingRun(critic, validate=validate, observer=observer or Silent(), **{"unit": 1.0, "name": "slope", **options})
+    return critic, train(training, plan)
 
 
 def test_it_maximises_the_dual_value():
@@ -257,14 +258,14 @@ def test_every_optimiser_and_schedule_brings_a_bound(optimizer, schedule):
 def test_every_bjorck_order_keeps_weights_orthonormal(order, generator):
     critic = network("groupsort-bjorck", 3, replace(SMALL, bjorck_order=order), generator)
     x = torch.randn(2, 64, 3, generator=generator) + torch.tensor([[[0.0]], [[1.0]]])
-    train(
-        TrainingRun(critic, validate=lambda critic: 1.0, unit=1.0, observer=Silent(), name=""),
+    plan = TrainingPlan(
         ascend=TrainingStep(critic, make_optimizers(critic, name="muon", learning_rate=0.05)),
         minibatch=lambda: (x[0], x[1]),
         budget=Budget(steps=60),
         decay="constant",
         interruption=Interruption(),
     )
+    train(TrainingRun(critic, validate=lambda critic: 1.0, unit=1.0, observer=Silent(), name=""), plan)
     critic.constrain_(tightly=True)
     assert max(float(orthonormality_defect(layer.weight.detach())) for layer in critic.layers) < 1e-5
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from wdist.critics.critic import Critic
 from wdist.training.budget import Budget
 from wdist.training.kind import CriticSpec, RefittableKind, TrainedCritic, TrainingJob
-from wdist.training.loop import Minibatch, TrainingOutcome, TrainingRun, train, value_on
+from wdist.training.loop import Minibatch, TrainingOutcome, TrainingPlan, TrainingRun, train, value_on
 from wdist.training.observer import Observer, Silent
 from wdist.training.step import Ascent
 
@@ -264,8 +264,8 @@ class EnvelopeSearch:
         job, kind = self.job, self._kind
         critic, ascent = kind.start(initialisation, self, sign)
         spread = job.pair.standardisation.spread
-        outcome = train(
-            TrainingRun(critic, validate=validate, unit=spread, observer=observer, name=kind.name, averaged=kind.averaged),
+        run = TrainingRun(critic, validate=validate, unit=spread, observer=observer, name=kind.name, averaged=kind.averaged)
+        plan = TrainingPlan(
             ascend=ascent,
             minibatch=self._samples.minibatch,
             budget=budget,
@@ -275,7 +275,7 @@ class EnvelopeSearch:
             between=self.spec.steps_between_validations,
             last=last,
         )
-        return critic, outcome
+        return critic, train(run, plan)
 
 
 def first_centres(low: Tensor, count: int, *, seed: int, share: float = 1.0) -> Tensor:

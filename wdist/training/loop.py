@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict, Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -216,62 +216,52 @@ class TrainingRun:
         self.critic.eval()
 
 
-def train(run: TrainingRun, **arguments: Unpack["_TrainingArguments"]) -> TrainingOutcome:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingPlan:
+    """Steps, samples and length of one training."""
+
+    ascend: Ascent
+    """Takes one step with a minibatch, which updates all critics, and returns the dual value of each, shape (k,)."""
+    minibatch: Minibatch
+    """Draws the samples of one step."""
+    budget: Budget
+    """Budget of all critics together."""
+    decay: str
+    """Schedule of the learning rate."""
+    interruption: Interruption
+    """Ends the training at Ctrl-C."""
+    drawn: Sequence[Any] = ()
+    """Sources of the minibatches and other objects with a state, which a resumed run restores."""
+    last: int | None = None
+    """Step at which to end early and whose weights to keep; None to keep those with the best validation value."""
+    between: int = 1
+    """Fewest steps from one validation to the next."""
+
+
+def train(run: TrainingRun, plan: TrainingPlan) -> TrainingOutcome:
     """Maximises the dual value, and leaves the weights with the best validation value in the critic.
 
-    Ctrl-C ends the training, not the program, and keeps the best weights so far. The arguments are those of :func:`train_together`.
+    Ctrl-C ends the training, not the program, and keeps the best weights so far.
 
     Raises:
         TrainingDiverged: the first validation value was not finite.
     """
-    (outcome,) = train_together([run], **arguments)
+    (outcome,) = train_together([run], plan)
     if not outcome.history:
         raise TrainingDiverged(f"{run.name} gave no finite value at step {outcome.steps}; try a lower --learning-rate")
     return outcome
 
 
-class _TrainingArguments(TypedDict):
-    ascend: Ascent
-    minibatch: Minibatch
-    budget: Budget
-    decay: str
-    interruption: Interruption
-    drawn: NotRequired[Sequence[Any]]
-    last: NotRequired[int | None]
-    between: NotRequired[int]
-
-
-def train_together(
-    runs: Sequence[TrainingRun],
-    *,
-    ascend: Ascent,
-    minibatch: Minibatch,
-    budget: Budget,
-    decay: str,
-    interruption: Interruption,
-    drawn: Sequence[Any] = (),
-    last: int | None = None,
-    between: int = 1,
-) -> list[TrainingOutcome]:
+def train_together(runs: Sequence[TrainingRun], plan: TrainingPlan) -> list[TrainingOutcome]:
     """Trains several critics together, each step updating all of them; one that diverges does not stop the others.
-
-    Arguments:
-        runs: training runs of the critics.
-        ascend: takes one step with a minibatch, which updates all critics, and returns the dual value of each, shape (k,).
-        minibatch: draws the samples of one step.
-        budget: of all critics together.
-        decay: schedule of the learning rate.
-        interruption: ends the training at Ctrl-C.
-        drawn: sources of the minibatches and other objects with a state, which a resumed run restores.
-        last: step at which to end early and whose weights to keep; None to keep those with the best validation value.
-        between: fewest steps from one validation to the next.
 
     Returns:
         The outcome of each critic; its history is empty if its first validation value was not finite.
     """
-    loop = _Loop(runs, ascend=ascend, minibatch=minibatch, clock=budget.start(), decay=decay, last=last, between=between)
+    loop, interruption = _Loop(runs, plan), plan.interruption
     sizes = sum(parameter.numel() for run in runs for parameter in run.critic.parameters())
-    part = current().part(f"training of {', '.join(run.name for run in runs)}, {sizes}", [loop, *drawn], shared=drawn)
+    name = f"training of {', '.join(run.name for run in runs)}, {sizes}"
+    part = current().part(name, [loop, *plan.drawn], shared=plan.drawn)
     if part.result is None:
         interruption.attempt(lambda: part.run(lambda: loop.run(part)))
         if interruption.requested:
@@ -294,23 +284,12 @@ class _Loop:
 
     resumable = ("_runs", "_places", "_ascend", "_validations", "_next_validation", "_ended", "clock", "step")
 
-    def __init__(
-        self,
-        runs: Sequence[TrainingRun],
-        *,
-        ascend: Ascent,
-        minibatch: Minibatch,
-        clock: Clock,
-        decay: str,
-        last: int | None,
-        between: int,
-    ) -> None:
-        self._runs, self._running, self._last, self._between = list(runs), list(runs), last, between
-        self._ascend, self._minibatch = ascend, minibatch
-        self._factor, self._pace = schedule(decay), 1 / VALIDATIONS  # fraction of the budget between two validations
-        if clock.budget.seconds is not None:
-            self._pace = min(self._pace, SECONDS_BETWEEN_VALIDATIONS / clock.budget.seconds)
-        self.clock, self.step, self._validations, self._ended = clock, 0, 0, False
+    def __init__(self, runs: Sequence[TrainingRun], plan: TrainingPlan) -> None:
+        self._runs, self._running, self._plan, self._ascend = list(runs), list(runs), plan, plan.ascend
+        self._factor, self._pace = schedule(plan.decay), 1 / VALIDATIONS  # fraction of the budget between two validations
+        if plan.budget.seconds is not None:
+            self._pace = min(self._pace, SECONDS_BETWEEN_VALIDATIONS / plan.budget.seconds)
+        self.clock, self.step, self._validations, self._ended = plan.budget.start(), 0, 0, False
         self._next_validation = 0  # no validation before this step
 
     def run(self, part: Part) -> None:
@@ -322,12 +301,12 @@ class _Loop:
 
     def _next(self) -> bool:
         """Takes one step, after a validation if one is due; returns whether the training has ended."""
-        spent = self.clock.fraction(self.step)
+        spent, last = self.clock.fraction(self.step), self._plan.last
         ended = False
-        over = spent >= 1 if self._last is None else self.step >= self._last
+        over = spent >= 1 if last is None else self.step >= last
         due = self.step >= self._next_validation and spent >= self._validations * self._pace
-        if over or (self._last is None and due):
-            self._validations, self._next_validation = self._validations + 1, self.step + self._between
+        if over or (last is None and due):
+            self._validations, self._next_validation = self._validations + 1, self.step + self._plan.between
             for run in self._running:
                 run.validate(self.step, self.clock)
             # By earlier validations only: when this one arrives depends on the device.
@@ -336,7 +315,7 @@ class _Loop:
         self._running = [run for run in self._running if run.settle(wait=wait)]
         if not self._running or ended:
             return True
-        duals = self._ascend(*self._minibatch(), factor=self._factor(spent))
+        duals = self._ascend(*self._plan.minibatch(), factor=self._factor(spent))
         for run, dual in zip(self._runs, duals.reshape(-1), strict=True):
             run.add(dual)
         self.step += 1

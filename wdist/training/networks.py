@@ -21,7 +21,7 @@ from wdist.lipschitz.constraints import constraint
 from wdist.lipschitz.linear import ConstraintOptions
 from wdist.training.budget import Budget
 from wdist.training.kind import CriticKind, CriticSpec, DataShape, TrainedCritic, TrainingJob, minibatch_sizes
-from wdist.training.loop import TrainingOutcome, TrainingRun, train, train_together, value_on
+from wdist.training.loop import TrainingOutcome, TrainingPlan, TrainingRun, train, train_together, value_on
 from wdist.training.objective import mean_difference
 from wdist.training.observer import Observer, Silent
 from wdist.training.optimizers import LEARNING_RATES, Optimizing, make_optimizers
@@ -216,8 +216,7 @@ class NetworkKind(CriticKind[ResolvedNetwork]):
         mean = job.objective is mean_difference  # other objectives of a minibatch are not means of those of its slices
         fit = _NetworkFit(self, spec, job, shared=mean and self.shares_batches(spec, job.pair, job.device))
         step = TrainingStep(fit.critic, fit.optimizers(fit.critic), objective=job.objective, penalty=fit.penalty())
-        outcome = train(
-            fit.run(job.observer),
+        plan = TrainingPlan(
             ascend=step if fit.shared is None else fit.shared.ascent(step),
             minibatch=fit.minibatch,
             budget=spec.limit(budget),
@@ -226,7 +225,7 @@ class NetworkKind(CriticKind[ResolvedNetwork]):
             drawn=fit.streams,
             between=spec.steps_between_validations,
         )
-        return fit.trained(outcome)
+        return fit.trained(train(fit.run(job.observer), plan))
 
     def fit_together(
         self, spec: NetworkSpec, jobs: Sequence[TrainingJob], budget: Budget | None
@@ -242,8 +241,8 @@ class NetworkKind(CriticKind[ResolvedNetwork]):
         if not all(fits_side_by_side(fit.critic) for fit in fits) or len({fit.batch_sizes for fit in fits}) > 1:
             return super().fit_together(spec, jobs, budget)
         first, together = fits[0], side_by_side([fit.critic for fit in fits])
-        outcomes = train_together(
-            [fit.run(fit.job.observer if fit is first else Silent()) for fit in fits],
+        runs = [fit.run(fit.job.observer if fit is first else Silent()) for fit in fits]
+        plan = TrainingPlan(
             ascend=TrainingStep(together, first.optimizers(together, side_by_side=True), objective=first.job.objective),
             minibatch=lambda: _stacked([fit.minibatch() for fit in fits]),
             budget=spec.limit(budget),
@@ -256,7 +255,7 @@ class NetworkKind(CriticKind[ResolvedNetwork]):
             fit.trained(outcome)
             if outcome.history
             else TrainingDiverged(f"{self.name} gave no finite value; try a lower --learning-rate")
-            for fit, outcome in zip(fits, outcomes, strict=True)
+            for fit, outcome in zip(fits, train_together(runs, plan), strict=True)
         ]
 
 
