@@ -1,7 +1,7 @@
 """Errors as sentences that end with a remedy, and the exit status of each."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import IntEnum
 
 from wdist.keywords import for_caller
@@ -79,6 +79,11 @@ def explained(explain: Callable[[Exception], WdistError]) -> Iterator[None]:
         if out_of_memory(error):
             raise
         raise explain(error) from error
+
+
+def explained_as(fault: str, way_out: str) -> AbstractContextManager[None]:
+    """A context that turns any exception of a library into ``fault (its first line); way_out``, except lack of memory."""
+    return explained(lambda error: SourceError(f"{fault} ({first_line(error)}); {way_out}"))
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -24,7 +24,7 @@ from wdist.data.sources.network_file import NetworkModule, load_weights, open_mo
 from wdist.data.sources.opening import holds_model, open_source
 from wdist.data.sources.source import FiniteSource
 from wdist.environment import Environment, environment
-from wdist.errors import CertificateError, ContradictionError, ExitStatus, SourceError, UsageError, explained, first_line
+from wdist.errors import CertificateError, ContradictionError, ExitStatus, SourceError, UsageError, explained_as
 from wdist.ground_metric import L2, LINF, GroundMetric
 from wdist.interruption import Interruption
 from wdist.lipschitz.frozen_layer import LayerBound
@@ -175,7 +175,7 @@ def run_lipschitz(
             upper = lipschitz_upper(network, options.metric)
         except CertificateError as error:
             obstacle = str(error)
-    with explained(lambda error: SourceError(f"{name} cannot be evaluated ({first_line(error)}); correct the shape of a sample")):
+    with explained_as(f"{name} cannot be evaluated", "correct the shape of a sample"):
         tell("searching for large slopes")
         module = in_batches(module, shape)
         outputs = _outputs(module, shape)

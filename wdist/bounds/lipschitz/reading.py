@@ -21,7 +21,7 @@ from wdist.bounds.lipschitz.evaluation import OneType
 from wdist.bounds.lipschitz.graph_reading import Reading, UnknownOperator
 from wdist.bounds.lipschitz.network import Network
 from wdist.bounds.lipschitz.operators import Shape
-from wdist.errors import SourceError, WdistError, explained, first_line
+from wdist.errors import SourceError, WdistError, explained_as, first_line
 from wdist.lipschitz.activations import ActivationModule
 
 aten = torch.ops.aten
@@ -42,10 +42,7 @@ def read_network(module: nn.Module, shape: Sequence[int] | None = None, *, what:
     module = in_float64(module, what)
     shape = tuple(shape) if shape is not None else input_shape(module, what)
     traced = _traced(module, shape, what)
-    with (
-        torch.no_grad(),
-        explained(lambda error: SourceError(f"{what} cannot be read ({first_line(error)}); simplify its forward")),
-    ):
+    with torch.no_grad(), explained_as(f"{what} cannot be read", "simplify its forward"):
         return Reading(module, what).of(traced)
 
 

@@ -34,7 +34,7 @@ from wdist.data.sources.arrays import (
     tensor_type,
     type_name,
 )
-from wdist.errors import SourceError, explained, first_line
+from wdist.errors import SourceError, explained_as, first_line
 from wdist.files import FileVersion
 
 _MOST_LINKS = 16
@@ -122,8 +122,7 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 def _numpy(name: str) -> contextlib.AbstractContextManager[None]:
     """A context that explains the many kinds of errors that numpy's parsers raise for the file ``name``."""
-    damaged = f"{name} is damaged, cut short, or not a numpy file"
-    return explained(lambda error: SourceError(f"{damaged} ({first_line(error)}); save it again with numpy"))
+    return explained_as(f"{name} is damaged, cut short, or not a numpy file", "save it again with numpy")
 
 
 def open_h5(address: Address) -> StoredArray:
@@ -166,8 +165,8 @@ def open_h5(address: Address) -> StoredArray:
 
 
 def _h5(address: Address) -> contextlib.AbstractContextManager[None]:
-    damaged = f"{address.location} is damaged, or its datasets are of an unknown kind"
-    return explained(lambda error: SourceError(f"{damaged} ({first_line(error)}); copy it again from its origin"))
+    fault = f"{address.location} is damaged, or its datasets are of an unknown kind"
+    return explained_as(fault, "copy it again from its origin")
 
 
 def kept_elsewhere(dataset: h5py.Dataset) -> bool:

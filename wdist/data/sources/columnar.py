@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from wdist.data.sources.arrays import EXACT_INTEGERS, StoredArray, check_no_key,
 from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, DAYS, NUMBER, TEXT, Column
 from wdist.data.sources.tables import Coder, categories, chosen_columns, held, leave_out, named_option, stored_table
 from wdist.data.survey_cache import keep, key, recall
-from wdist.errors import SourceError, explained, first_line
+from wdist.errors import SourceError, explained_as
 from wdist.files import FileVersion, identity_of
 
 _ROWS_AT_ONCE, _BYTES_AT_ONCE = 1 << 16, 1 << 23
@@ -68,13 +69,10 @@ def open_columnar(address: Address, *, cache: bool = False, counted: bool = True
     name, folder = address.location, address.path.is_dir()
     datasets, arrow = library("pyarrow.dataset"), library("pyarrow")
     kind = "parquet" if folder else FORMATS[address.suffix]
-    damaged = f"{name} is damaged, cut short, or not a {'folder of parquet files' if folder else f'{kind} file'}"
-
-    def sentence(error: Exception) -> SourceError:
-        return SourceError(f"{damaged} ({first_line(error)}); save it again")
-
+    fault = f"{name} is damaged, cut short, or not a {'folder of parquet files' if folder else f'{kind} file'}"
+    reading = partial(explained_as, fault, "save it again")
     version: AbstractContextManager[None] = nullcontext() if folder else FileVersion.of(address.path, name).reading()
-    with explained(sentence), version:
+    with reading(), version:
         if _is_arrow_stream(address.path):
             dataset = datasets.dataset(library("pyarrow.ipc").open_stream(arrow.memory_map(str(address.path))).read_all())
         else:
@@ -98,7 +96,7 @@ def open_columnar(address: Address, *, cache: bool = False, counted: bool = True
             batches = dataset.to_batches(columns=[field.name for field in fields], batch_size=_ROWS_AT_ONCE, **_READAHEAD)
             rows = held((decoded(batch.columns) for batch in batches if batch.num_rows), nbytes)
             return stored_table(rows, coder, coder.columns(name), name)
-        groups = RowGroups(dataset, fields, decoded, explained_by=sentence)
+        groups = RowGroups(dataset, fields, decoded, reading=reading)
         if fits(2 * nbytes):
             return stored_table(held(groups.blocks(), nbytes), coder, coder.columns(name), name)
         if counted or any(column.type in (CATEGORY, TEXT) for column in columns):
@@ -153,7 +151,7 @@ class RowGroups:
         dataset: a dataset of pyarrow.
         fields: the columns to read; null in files that lack them.
         decoded: turns Arrow arrays, one for each field, into rows, float64, shape (n, columns).
-        explained_by: makes the error for a damaged file.
+        reading: makes a context that explains the errors of a damaged file.
     """
 
     def __init__(
@@ -162,9 +160,9 @@ class RowGroups:
         fields: Sequence[Any],
         decoded: Callable[[Sequence[Any]], np.ndarray],
         *,
-        explained_by: Callable[[Exception], SourceError],
+        reading: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        self._fields, self._decoded, self._explained_by = fields, decoded, explained_by
+        self._fields, self._decoded, self._reading = fields, decoded, reading
         self._groups: list[tuple[_File, int]] = []
         counts: list[int] = []
         keys_of = library("pyarrow.dataset").get_partition_keys
@@ -183,7 +181,7 @@ class RowGroups:
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Some rows, float64."""
         start, stop, _ = rows.indices(self.shape[0])
-        with explained(self._explained_by):
+        with self._reading():
             place = self._place_at(start)
             parts = []
             while start < stop:

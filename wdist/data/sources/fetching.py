@@ -17,7 +17,7 @@ from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import MOST_CLAIMED, MOST_COMPRESSION
 from wdist.data.sources.columnar import library
 from wdist.data.sources.spool import free_disk
-from wdist.errors import SourceError, explained, first_line
+from wdist.errors import SourceError, explained_as
 
 _PIECE = 1 << 20
 _TABLES = (".csv", ".tsv")
@@ -33,12 +33,8 @@ def local(address: Address, access: Access) -> Address:
         return address
     if not access.download:
         raise SourceError(f"{address.location} is on another machine; add --download to copy it to this one, or copy it yourself")
-    filesystem = library("fsspec")
-
-    def sentence(error: Exception) -> SourceError:
-        return SourceError(f"{address.location} cannot be fetched ({first_line(error)}); check its name and your access to it")
-
-    with explained(sentence), filesystem.open(address.location, "rb") as remote:
+    filesystem, fault = library("fsspec"), f"{address.location} cannot be fetched"
+    with explained_as(fault, "check its name and your access to it"), filesystem.open(address.location, "rb") as remote:
         return _copied(address, remote, most=free_disk(), way_out="copy it to this machine, and give that file")
 
 
@@ -53,11 +49,8 @@ def unpacked(address: Address) -> Address:
     if address.suffix not in _TABLES:
         raise SourceError(f"{address.location} is compressed, which only .csv and .tsv files may be; unpack it first")
     most = min(max(MOST_CLAIMED, MOST_COMPRESSION * address.path.stat().st_size), free_disk())
-
-    def sentence(error: Exception) -> SourceError:
-        return SourceError(f"{address.location} cannot be unpacked ({first_line(error)}); copy it again from its origin")
-
-    with explained(sentence), _OPENERS[address.compression](address.path) as packed:
+    fault = f"{address.location} cannot be unpacked"
+    with explained_as(fault, "copy it again from its origin"), _OPENERS[address.compression](address.path) as packed:
         return _copied(address, packed, most=most, way_out="unpack it yourself")
 
 

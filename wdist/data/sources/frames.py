@@ -12,7 +12,7 @@ from wdist.data.sources.arrays import EXACT_INTEGERS, ArraySource, describe, ope
 from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, DAYS, NUMBER, TEXT, Column
 from wdist.data.sources.source import Units
 from wdist.data.sources.tables import Coder, check_columns, days, stored_table
-from wdist.errors import SourceError, explained, first_line
+from wdist.errors import SourceError, explained, explained_as
 
 _MICROSECONDS = 86_400 * 10**6
 """Microseconds in a day."""
@@ -48,7 +48,7 @@ def open_frame(values: Any, *, strict: bool) -> ArraySource | None:
     complete = all(each.dtype.is_numeric() and not each.is_null().any() for each in series)
     if complete and np.asarray(frame.head(1).to_native()).dtype != object:  # as of decimals and of nullable types
         return open_values(values, Units()) if alone else open_values(frame.to_native(), Units(), address=_NAME)
-    with explained(lambda error: SourceError(f"{_NAME} cannot be read ({first_line(error)}); leave such columns out")):
+    with explained_as(f"{_NAME} cannot be read", "leave such columns out"):
         read = [_of_series(each, k) for k, each in enumerate(series)]
     columns, parts = zip(*read, strict=True)
     if alone:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from wdist.data.access import Access
 from wdist.data.sources.address import Address, expanded, literal, suggestion
 from wdist.data.sources.array_files import damaged_safetensors, is_torchscript, load_data
-from wdist.errors import SourceError, TrustRequired, explained, first_line
+from wdist.errors import SourceError, TrustRequired, explained_as, first_line
 from wdist.files import FileVersion
 
 # Factories of this package are installed code, so they need no ``--trust``. Only these exact names qualify, because
@@ -211,8 +211,7 @@ def _check_one_input(shapes: list[tuple[Any, ...]], name: str) -> None:
 
 
 def _reading(address: Address, kind: str) -> contextlib.AbstractContextManager[None]:
-    damaged = f"{address.location} is not a readable {kind}"
-    return explained(lambda error: SourceError(f"{damaged} ({first_line(error)}); export it again"))
+    return explained_as(f"{address.location} is not a readable {kind}", "export it again")
 
 
 def load_weights(address: Address) -> dict[str, Tensor]:

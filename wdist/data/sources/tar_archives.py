@@ -26,7 +26,7 @@ from wdist.data.sources.array_files import read_header
 from wdist.data.sources.arrays import ArraySource, StoredArray, describe, shortened, tensor_of, tensor_type
 from wdist.data.sources.images import IMAGE_OPTIONS, SUFFIXES, check_shape, open_image_files
 from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, FiniteSource, units_of
-from wdist.errors import SourceError, explained, first_line
+from wdist.errors import SourceError, explained, explained_as, first_line
 from wdist.files import FileVersion
 
 _ARRAY = ".npy"
@@ -250,7 +250,4 @@ def _array_like(first: _ArrayMember, member: Member) -> np.ndarray:
 
 
 def _damaged_unless_array(member: Member) -> AbstractContextManager[None]:
-    def sentence(error: Exception) -> SourceError:
-        return SourceError(f"{member} is damaged, cut short, or not a .npy array ({first_line(error)}); save it again with numpy")
-
-    return explained(sentence)
+    return explained_as(f"{member} is damaged, cut short, or not a .npy array", "save it again with numpy")
