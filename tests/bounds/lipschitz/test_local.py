@@ -11,7 +11,7 @@ from torch import nn
 from tests.bounds.lipschitz.networks import largest_jacobian, mlp
 from wdist.bounds.lipschitz.local import local_upper
 from wdist.bounds.lipschitz.reading import read_network
-from wdist.bounds.lipschitz.search import Ball, slopes_in_balls
+from wdist.bounds.lipschitz.search import slopes_in_balls
 from wdist.ground_metric import L2, LINF
 
 
@@ -33,7 +33,7 @@ def test_no_slope_within_a_ball_exceeds_its_bound(seed, radius, activation, metr
     module = mlp(3, 6, 6, 2, seed=seed, activation=activation, scale=2.0)
     network = read_network(module)
     x = torch.randn(1, 3, generator=torch.Generator().manual_seed(seed))
-    found = slopes_in_balls(module, (3,), x, Ball(radius=radius, metric=metric), tries=100)
+    found = slopes_in_balls(module, x, metric, radius=radius, tries=100)
     bound = local_upper(network, x[0], radius, metric)
     assert float(found) <= bound
 

@@ -9,7 +9,7 @@ from tests.bounds.lipschitz.networks import largest_jacobian
 from wdist.bounds.lipschitz.graph_reading import UnknownOperator
 from wdist.bounds.lipschitz.local import NoEnclosure, local_upper
 from wdist.bounds.lipschitz.reading import read_network
-from wdist.bounds.lipschitz.search import Ball, network_slope, slopes_in_balls
+from wdist.bounds.lipschitz.search import network_slope, slopes_in_balls
 from wdist.bounds.lipschitz.upper import PRODUCT, lipschitz_upper
 from wdist.errors import SourceError
 from wdist.ground_metric import L2, LINF
@@ -130,7 +130,7 @@ def test_no_slope_exceeds_the_bounds(name, metric):
     except NoEnclosure:
         assert name in ("branches", "group sort", "softmax", "convolutions", "one dimension", *POOLED)
         return
-    found = slopes_in_balls(network.module, shape, x, Ball(radius=0.05, metric=metric))
+    found = slopes_in_balls(network.module, x, metric, radius=0.05)
     assert all(found <= torch.tensor(bounds, dtype=torch.float64))
 
 

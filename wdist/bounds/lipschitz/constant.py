@@ -15,7 +15,7 @@ from wdist.bounds.lipschitz.graph_reading import UnknownOperator
 from wdist.bounds.lipschitz.local import NoEnclosure, local_upper
 from wdist.bounds.lipschitz.network import Network
 from wdist.bounds.lipschitz.reading import in_float64, input_shape, read_network
-from wdist.bounds.lipschitz.search import Ball, network_slope, slopes_in_balls
+from wdist.bounds.lipschitz.search import network_slope, slopes_in_balls
 from wdist.bounds.lipschitz.upper import LipschitzUpper, lipschitz_upper
 from wdist.data.access import Access
 from wdist.data.rows import in_units
@@ -297,7 +297,7 @@ def _local(
     tell(f"bounding slopes at {len(x)} points")
     everywhere = None if upper is None else upper.bound
     uppers = [_within(network, each, radius, options.metric, everywhere) for each in x]
-    lowers = slopes_in_balls(module, tuple(x.shape[1:]), x, Ball(radius=radius, metric=options.metric), seed=options.seed)
+    lowers = slopes_in_balls(module, x, options.metric, radius=radius, seed=options.seed)
     return LocalConstants(points=address, count=len(x), radius=radius, uppers=tuple(uppers), lowers=tuple(lowers.tolist()))
 
 

@@ -3,6 +3,7 @@
 Every slope found is the norm of a Jacobian or a difference quotient, so the Lipschitz constant is no smaller, up to rounding.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -61,14 +62,6 @@ _OF_CRITICS = Effort(kept=32, tries=8)
 """Effort for a critic, whose search starts from samples."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ball:
-    """Balls around starting points, which a search must not leave."""
-
-    radius: float
-    metric: GroundMetric
-
-
 def largest_slope(critic: FrozenCritic, a: Tensor, b: Tensor, *, generator: torch.Generator, metric: GroundMetric = L2) -> float:
     """The largest dual norm of the gradient at samples a and b, float64, at points between them, and on hill climbs from these.
 
@@ -104,94 +97,118 @@ def network_slope(
         points: further starting points, shape (n, \\*shape).
     """
     generator = torch.Generator().manual_seed(seed)
-    slopes = jacobian_slopes(module, shape, metric)
-    dim = int(torch.Size(shape).numel())
-    effort = Effort.affordable(_operations(module, shape))
+    network = _Network(module, shape, metric)
+    dim, effort = math.prod(shape), Effort.affordable(network.operations())
     starts = [spread * torch.randn(-(-effort.starts // 3), dim, generator=generator).double() for spread in _SPREADS]
     x = torch.cat([*starts, *([] if points is None else [points.double().reshape(-1, dim)[: effort.starts]])])
-    pairs = _ascended(module, shape, metric, x, generator, effort)
+    pairs = network.ascended(x, generator, effort)
     with_pairs = torch.cat([x, pairs.reshape(-1, dim)])
-    x, found = _climbed(slopes, with_pairs, spread=float(x.std()) / dim**0.5, generator=generator, effort=effort)
+    x, found = _climbed(network.slopes, with_pairs, spread=float(x.std()) / dim**0.5, generator=generator, effort=effort)
     best = found.topk(min(_POLISHED, len(found))).indices
-    polished = jacobian_slopes(module, shape, metric, steps=_LONG)(x[best])
+    polished = network.slopes(x[best], steps=_LONG)
     with torch.no_grad():
-        quotients = _quotients(module, shape, metric, pairs)
+        quotients = network.quotients(pairs)
     largest = max(float(each.max()) for each in (found, polished, quotients))
     return largest * (1 - _ROUNDING)
 
 
-def slopes_in_balls(module: nn.Module, shape: tuple[int, ...], x: Tensor, ball: Ball, *, seed: int = 0, tries: int = 16) -> Tensor:
-    """The largest slope found within the ball around each of x, shape (n, \\*shape); returns shape (n,)."""
+def slopes_in_balls(module: nn.Module, x: Tensor, metric: GroundMetric, *, radius: float, seed: int = 0, tries: int = 16) -> Tensor:
+    """The largest slope found within the ball of this radius around each of x, shape (n, \\*shape of a sample); shape (n,)."""
     generator = torch.Generator().manual_seed(seed)
-    slopes = jacobian_slopes(module, shape, ball.metric)
-    x = x.double().reshape(len(x), -1)
-    found = slopes(x)
-    for _ in range(tries if ball.radius > 0 else 0):
+    network, x = _Network(module, tuple(x.shape[1:]), metric), x.double().reshape(len(x), -1)
+    found = network.slopes(x)
+    for _ in range(tries if radius > 0 else 0):
         step = torch.randn(x.shape, generator=generator).double()
-        length = torch.rand(len(x), 1, generator=generator).double() ** (1 / x.shape[1]) * ball.radius
-        norm = torch.linalg.vector_norm(step, ord=ball.metric.p, dim=1, keepdim=True)
-        found = torch.maximum(found, slopes(x + step * (length / norm)))
+        length = torch.rand(len(x), 1, generator=generator).double() ** (1 / x.shape[1]) * radius
+        norm = torch.linalg.vector_norm(step, ord=metric.p, dim=1, keepdim=True)
+        found = torch.maximum(found, network.slopes(x + step * (length / norm)))
     return found * (1 - _ROUNDING)
 
 
-def jacobian_slopes(module: nn.Module, shape: tuple[int, ...], metric: GroundMetric, *, steps: int = _POWER_STEPS) -> Slopes:
-    """Norms of a network's Jacobians; with many outputs, lower estimates of them by ``steps`` steps of power iteration."""
-    with torch.no_grad():
-        outputs = module(torch.zeros(1, *shape, dtype=torch.float64)).numel()
+class _Network:
+    """A network as a function of flattened points, whose inputs and outputs one norm measures."""
 
-    def slopes(x: Tensor) -> Tensor:
-        parts = [_norms(module, part.reshape(-1, *shape), metric, outputs, steps) for part in x.split(_AT_ONCE)]
+    def __init__(self, module: nn.Module, shape: tuple[int, ...], metric: GroundMetric) -> None:
+        self._module, self._shape, self._metric = module, shape, metric
+        with torch.no_grad():
+            self._outputs = module(torch.zeros(1, *shape, dtype=torch.float64)).numel()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Outputs at x, shape (n, dim); shape (n, outputs)."""
+        return self._module(x.reshape(-1, *self._shape)).reshape(len(x), -1)
+
+    def operations(self) -> float:
+        """Floating-point operations of one slope: a forward pass, and a backward pass for each output or power iteration."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            self._module(torch.zeros(1, *self._shape, dtype=torch.float64))
+        return 3.0 * counter.get_total_flops() * min(self._outputs, _FEW_OUTPUTS)
+
+    def slopes(self, x: Tensor, *, steps: int = _POWER_STEPS) -> Tensor:
+        """Norms of the Jacobians at x; with many outputs, lower estimates of them by ``steps`` steps of power iteration."""
+        parts = [
+            self._norms(part) if self._outputs <= _FEW_OUTPUTS else self._power_norms(part, steps) for part in x.split(_AT_ONCE)
+        ]
         return torch.cat(parts).nan_to_num(nan=0.0, posinf=0.0)
 
-    return slopes
-
-
-def _norms(module: nn.Module, x: Tensor, metric: GroundMetric, outputs: int, steps: int) -> Tensor:
-    if outputs > _FEW_OUTPUTS:
-        return _power_norms(module, x, metric, outputs, steps)
-    x = x.detach().requires_grad_()
-    y = module(x).reshape(len(x), -1)
-    if not y.requires_grad:
-        return x.new_zeros(len(x)).detach()
-    rows = [torch.autograd.grad(y[:, k].sum(), x, retain_graph=k + 1 < outputs)[0].flatten(1) for k in range(outputs)]
-    J = torch.stack(rows, 1)
-    return torch.linalg.matrix_norm(J, 2) if metric == L2 else J.abs().sum(2).amax(1)
-
-
-def _power_norms(module: nn.Module, x: Tensor, metric: GroundMetric, outputs: int, steps: int) -> Tensor:
-    """Power iteration at each point: products with the transposed Jacobian by reverse mode, those with the Jacobian by difference
-    quotients."""
-    starts = torch.randn(len(x), outputs, generator=torch.Generator().manual_seed(0)).double()
-    u = torch.nn.functional.normalize(starts, dim=1)
-    best = x.new_zeros(len(x))
-    for _ in range(steps):
-        z = x.detach().requires_grad_()
-        y = module(z).reshape(len(z), -1)
+    def _norms(self, x: Tensor) -> Tensor:
+        x = x.detach().requires_grad_()
+        y = self(x)
         if not y.requires_grad:
-            return best
-        (g,) = torch.autograd.grad((u.detach() * y).sum(), z)
-        g = g.flatten(1)
-        with torch.no_grad():
-            direction = g.sign() if metric != L2 else torch.nn.functional.normalize(g, dim=1)
-            norms = torch.linalg.vector_norm(g, ord=metric.dual, dim=1)
-            step = _SECANT * (1 + x.flatten(1).abs().amax(1, keepdim=True)) * direction
-            moved = module((x.flatten(1) + step).reshape(x.shape)).reshape(y.shape) - y.detach()
-            if metric == L2:
-                best = torch.maximum(best, norms / torch.linalg.vector_norm(u, dim=1).clamp(min=1e-300))
-                u = torch.nn.functional.normalize(moved, dim=1)
-            else:
-                best = torch.maximum(best, norms / u.abs().sum(1).clamp(min=1e-300))
-                u = torch.nn.functional.one_hot(moved.abs().argmax(1), outputs).double()
-    return best
+            return x.new_zeros(len(x)).detach()
+        rows = [torch.autograd.grad(y[:, k].sum(), x, retain_graph=k + 1 < self._outputs)[0] for k in range(self._outputs)]
+        J = torch.stack(rows, 1)
+        return torch.linalg.matrix_norm(J, 2) if self._metric == L2 else J.abs().sum(2).amax(1)
 
+    def _power_norms(self, x: Tensor, steps: int) -> Tensor:
+        """Power iteration at each point: products with the transposed Jacobian by reverse mode, those with the Jacobian by
+        difference quotients."""
+        starts = torch.randn(len(x), self._outputs, generator=torch.Generator().manual_seed(0)).double()
+        u = nn.functional.normalize(starts, dim=1)
+        best = x.new_zeros(len(x))
+        for _ in range(steps):
+            z = x.detach().requires_grad_()
+            y = self(z)
+            if not y.requires_grad:
+                return best
+            (g,) = torch.autograd.grad((u.detach() * y).sum(), z)
+            with torch.no_grad():
+                direction = g.sign() if self._metric != L2 else nn.functional.normalize(g, dim=1)
+                norms = torch.linalg.vector_norm(g, ord=self._metric.dual, dim=1)
+                moved = self(x + _SECANT * (1 + x.abs().amax(1, keepdim=True)) * direction) - y.detach()
+                if self._metric == L2:
+                    best = torch.maximum(best, norms / torch.linalg.vector_norm(u, dim=1).clamp(min=1e-300))
+                    u = nn.functional.normalize(moved, dim=1)
+                else:
+                    best = torch.maximum(best, norms / u.abs().sum(1).clamp(min=1e-300))
+                    u = nn.functional.one_hot(moved.abs().argmax(1), self._outputs).double()
+        return best
 
-def _operations(module: nn.Module, shape: tuple[int, ...]) -> float:
-    """Floating-point operations of one slope: a forward pass, and a backward pass for each output or step of power iteration."""
-    from torch.utils.flop_counter import FlopCounterMode
+    def ascended(self, x: Tensor, generator: torch.Generator, effort: Effort) -> Tensor:
+        """Pairs of points, shape (n, 2, dim), after gradient ascent on their difference quotients."""
+        x = x[torch.randperm(len(x), generator=generator)[: effort.kept]]
+        lengths = x.abs().mean(1, keepdim=True).clamp(min=1e-3)
+        y = x + lengths * torch.randn(x.shape, generator=generator).double()
+        pairs = torch.stack([x, y], 1).requires_grad_()
+        step = 0.05 * lengths[:, :, None]
+        for round_ in range(effort.pair_steps):
+            quotient = self.quotients(pairs)
+            if not quotient.requires_grad:
+                break
+            (gradient,) = torch.autograd.grad(quotient.sum(), pairs)
+            norm = gradient.abs().amax((1, 2), keepdim=True).clamp(min=1e-300)
+            moved = pairs.detach() + step * 0.96**round_ * gradient.nan_to_num(0.0, 0.0, 0.0) / norm
+            pairs = moved.requires_grad_()
+        return pairs.detach()
 
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        outputs = module(torch.zeros(1, *shape, dtype=torch.float64)).numel()
-    return 3.0 * counter.get_total_flops() * min(outputs, _FEW_OUTPUTS)
+    def quotients(self, pairs: Tensor) -> Tensor:
+        """Difference quotients of pairs, shape (n,); 0 for pairs too close for a reliable quotient."""
+        first, second = (self(each) for each in pairs.unbind(1))
+        distance = torch.linalg.vector_norm(pairs[:, 0] - pairs[:, 1], ord=self._metric.p, dim=1)
+        rise = torch.linalg.vector_norm(first - second, ord=self._metric.p, dim=1)
+        apart = distance > 1e-4 * pairs.detach().abs().amax((1, 2)).clamp(min=1e-300)
+        return torch.where(apart, rise / distance.clamp(min=1e-300), torch.zeros_like(rise)).nan_to_num(0.0, 0.0, 0.0)
 
 
 def _climbed(slopes: Slopes, x: Tensor, *, spread: float, generator: torch.Generator, effort: Effort) -> tuple[Tensor, Tensor]:
@@ -204,33 +221,3 @@ def _climbed(slopes: Slopes, x: Tensor, *, spread: float, generator: torch.Gener
         tried = (x + steps).flatten(0, 1)
         x, found = torch.cat([x, tried]), torch.cat([found, slopes(tried)])
     return x, found
-
-
-def _ascended(
-    module: nn.Module, shape: tuple[int, ...], metric: GroundMetric, x: Tensor, generator: torch.Generator, effort: Effort
-) -> Tensor:
-    """Pairs of points, shape (n, 2, dim), after gradient ascent on their difference quotients."""
-    x = x[torch.randperm(len(x), generator=generator)[: effort.kept]]
-    lengths = x.abs().mean(1, keepdim=True).clamp(min=1e-3)
-    y = x + lengths * torch.randn(x.shape, generator=generator).double()
-    pairs = torch.stack([x, y], 1).requires_grad_()
-    step = 0.05 * lengths[:, :, None]
-    for round_ in range(effort.pair_steps):
-        quotient = _quotients(module, shape, metric, pairs)
-        if not quotient.requires_grad:
-            break
-        (gradient,) = torch.autograd.grad(quotient.sum(), pairs)
-        norm = gradient.abs().amax((1, 2), keepdim=True).clamp(min=1e-300)
-        moved = pairs.detach() + step * 0.96**round_ * gradient.nan_to_num(0.0, 0.0, 0.0) / norm
-        pairs = moved.requires_grad_()
-    return pairs.detach()
-
-
-def _quotients(module: nn.Module, shape: tuple[int, ...], metric: GroundMetric, pairs: Tensor) -> Tensor:
-    """Difference quotients of pairs, shape (n,); 0 for pairs too close for a reliable quotient."""
-    first, second = (module(each.reshape(-1, *shape)).reshape(len(each), -1) for each in pairs.unbind(1))
-    difference = pairs[:, 0] - pairs[:, 1]
-    distance = torch.linalg.vector_norm(difference, ord=metric.p, dim=1)
-    rise = torch.linalg.vector_norm(first - second, ord=metric.p, dim=1)
-    apart = distance > 1e-4 * pairs.detach().abs().amax((1, 2)).clamp(min=1e-300)
-    return torch.where(apart, rise / distance.clamp(min=1e-300), torch.zeros_like(rise)).nan_to_num(0.0, 0.0, 0.0)
