@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF
+
 Within = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Maps the ends of intervals, entry by entry, to bounds for the smallest and the largest slope within them."""
 
@@ -18,6 +20,7 @@ GELU = (-0.12890415, 1.12890415)
 GELU_TANH = (-0.129, 1.129)
 SILU = (-0.09983933, 1.09983933)
 MISH = (-0.1126, 1.0885)
+_SIXTH = float(torch.tensor(1 / 6)) * (1 + 2 * UNIT_ROUNDOFF)  # torch's gradient uses 1/6 in float32, which is larger
 _SLACK = 1e-12  # far more than the rounding of a computed slope
 _ENDS = 1e-10
 """Margin for slopes computed by formulas that cancel far from 0."""
@@ -100,11 +103,14 @@ SIGMOID_WITHIN = bell(lambda x: torch.sigmoid(x) * torch.sigmoid(-x))
 GELU_WITHIN = humps(_gelu_slope, math.sqrt(2), GELU)
 SILU_WITHIN = humps(_silu_slope, 2.3993572805, SILU)
 
-SMOOTH: Mapping[str, tuple[float, float, Within | None]] = {
+SLOPES: Mapping[str, tuple[float, float, Within | None]] = {
+    "relu": (0.0, 1.0, two_pieces(0.0, 1.0)),
+    "abs": (-1.0, 1.0, two_pieces(-1.0, 1.0)),
     "tanh": (0.0, 1.0, TANH_WITHIN),
     "sigmoid": (0.0, 0.25, SIGMOID_WITHIN),
     "silu": (*SILU, SILU_WITHIN),
     "mish": (*MISH, None),
+    "hardsigmoid": (0.0, _SIXTH, None),
     "hardswish": (-0.5, 1.5, None),
     "sin": (-1.0, 1.0, None),
     "cos": (-1.0, 1.0, None),

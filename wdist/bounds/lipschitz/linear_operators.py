@@ -252,13 +252,22 @@ def _copied(call: Call) -> Any:
         x = torch.zeros(call.args[0].shape, dtype=torch.float64, requires_grad=True)
         (copies,) = torch.autograd.grad(call.of(x).sum(), x)
     root = math.nextafter(math.sqrt(float(copies.max())), math.inf)
+    return _non_negative(call, call.name.replace("_", " "), lambda metric: (root if metric == L2 else 1.0, "copies entries"))
+
+
+def _non_negative(
+    call: Call, name: str, norms: Callable[[GroundMetric], tuple[float, str]], *, terms: int = 1, relative: float = 0.0
+) -> Signal:
+    """Adds the operator itself as a linear map whose matrix has no negative entry."""
     operation = LinearMap(
-        name=call.name.replace("_", " "),
+        name=name,
         inputs=call.args[0].shape,
         outputs=call.shape,
         function=call.of,
         absolute=call.of,
-        norms=lambda metric: (root if metric == L2 else 1.0, "copies entries"),
+        norms=norms,
+        terms=terms,
+        relative=relative,
     )
     return call.apply(operation)
 
@@ -283,22 +292,15 @@ def _reduced(call: Call) -> Any:
     if dtype is not None and not dtype.is_floating_point:
         raise call.reading.refused(call.name, " of whole numbers")
     call = replace(call, kwargs={key: value for key, value in call.kwargs.items() if key != "dtype"})
-    inputs = call.args[0].shape
-    count = math.prod(inputs) // math.prod(call.shape) if math.prod(call.shape) else 1
+    count = math.prod(call.args[0].shape) // math.prod(call.shape) if math.prod(call.shape) else 1
     if len(call.shape) == 0 or call.shape[0] != 1:
         raise call.reading.refused(call.name, " over the samples of a batch")
     share = 1.0 if call.name == "sum" else 1 / count
-    operation = LinearMap(
-        name=f"{call.name} of {count}",
-        inputs=inputs,
-        outputs=call.shape,
-        function=call.of,
-        absolute=call.of,
-        norms=lambda metric: ((math.sqrt(count) if metric == L2 else count) * share * (1 + 1e-15), "equal weights"),
-        terms=count,
-        relative=2 * UNIT_ROUNDOFF,
-    )
-    return call.apply(operation)
+
+    def norms(metric: GroundMetric) -> tuple[float, str]:
+        return (math.sqrt(count) if metric == L2 else count) * share * (1 + 1e-15), "equal weights"
+
+    return _non_negative(call, f"{call.name} of {count}", norms, terms=count, relative=2 * UNIT_ROUNDOFF)
 
 
 @handles("avg_pool1d", "avg_pool2d", "avg_pool3d")
@@ -320,21 +322,14 @@ def spatial_axes(call: Call) -> int:
 def _averages(call: Call, kernel: list[int], stride: list[int]) -> Signal:
     count = math.prod(kernel)
     window = torch.full((1, 1, *kernel), 1 / count, dtype=torch.float64)
-    operation = LinearMap(
-        name=f"average pool {'x'.join(map(str, kernel))}",
-        inputs=call.args[0].shape,
-        outputs=call.shape,
-        function=call.of,
-        absolute=call.of,
-        norms=lambda metric: (
-            (convolution_norm_bound(window, stride=stride) * (1 + 1e-15), "transfer function, float64")
-            if metric == L2
-            else (1.0 + 1e-15, "equal weights")
-        ),
-        terms=count,
-        relative=2 * UNIT_ROUNDOFF,
-    )
-    return call.apply(operation)
+
+    def norms(metric: GroundMetric) -> tuple[float, str]:
+        if metric == L2:
+            return convolution_norm_bound(window, stride=stride) * (1 + 1e-15), "transfer function, float64"
+        return 1.0 + 1e-15, "equal weights"
+
+    name = f"average pool {'x'.join(map(str, kernel))}"
+    return _non_negative(call, name, norms, terms=count, relative=2 * UNIT_ROUNDOFF)
 
 
 @handles("_adaptive_avg_pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool1d", "_adaptive_avg_pool3d")

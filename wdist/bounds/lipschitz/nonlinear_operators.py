@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wdist.bounds.lipschitz.activations import GELU, GELU_TANH, GELU_WITHIN, SMOOTH, Within, plateaus, rising, two_pieces
+from wdist.bounds.lipschitz.activations import GELU, GELU_TANH, GELU_WITHIN, SLOPES, Within, plateaus, rising, two_pieces
 from wdist.bounds.lipschitz.graph_reading import UNUSED, Call, Signal, handles
 from wdist.bounds.lipschitz.linear_operators import broadcast, per_axis, spatial_axes, windows
 from wdist.bounds.lipschitz.network import Node
@@ -35,14 +35,13 @@ def elementwise(
     return call.reading.apply(operation, x, x.shape)
 
 
-@handles("relu")
-def _relu(call: Call) -> Any:
-    return elementwise(call, "relu", torch.relu, 0.0, 1.0, two_pieces(0.0, 1.0))
-
-
-@handles("abs")
-def _absolute(call: Call) -> Any:
-    return elementwise(call, "abs", torch.abs, -1.0, 1.0, two_pieces(-1.0, 1.0))
+@handles(*SLOPES)
+def _without_parameters(call: Call) -> Any:
+    name = call.name.rstrip("_")
+    low, high, within = SLOPES[name]
+    function = nn.functional.logsigmoid if name == "log_sigmoid_forward" else call.of
+    found = elementwise(call, name.removesuffix("_forward"), function, low, high, within)
+    return [found, UNUSED] if name == "log_sigmoid_forward" else found
 
 
 @handles("leaky_relu")
@@ -130,21 +129,6 @@ def _threshold(call: Call) -> Any:
     if limit != call.args[2]:
         raise call.reading.refused("threshold", " with a jump")
     return elementwise(call, "threshold", lambda h: h.clamp(min=limit), 0.0, 1.0, plateaus(limit, math.inf, 1.0))
-
-
-@handles("hardsigmoid")
-def _hardsigmoid(call: Call) -> Any:
-    sixth = float(torch.tensor(1 / 6)) * (1 + 2 * UNIT_ROUNDOFF)  # torch's gradient uses 1/6 in float32, which is larger
-    return elementwise(call, "hardsigmoid", nn.functional.hardsigmoid, 0.0, sixth)
-
-
-@handles(*SMOOTH)
-def _smooth(call: Call) -> Any:
-    name = call.name.rstrip("_")
-    low, high, within = SMOOTH[name]
-    function = nn.functional.logsigmoid if name == "log_sigmoid_forward" else call.of
-    found = elementwise(call, name.removesuffix("_forward"), function, low, high, within)
-    return [found, UNUSED] if name == "log_sigmoid_forward" else found
 
 
 @handles("sort")
