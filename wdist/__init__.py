@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from wdist.python.metric import W1
     from wdist.robustness.robust import Robustness
     from wdist.training.budget import Budget
+    from wdist.transport.solution import Transport
 
     __version__: str
 
@@ -50,6 +51,7 @@ __all__ = [
     "GateResult",
     "LipschitzConstant",
     "Robustness",
+    "Transport",
     "UntilDecided",
     "Verification",
     "WdistError",
@@ -80,6 +82,7 @@ _HOME = {
     "GateResult": "wdist.gates.gate",
     "Robustness": "wdist.robustness.robust",
     "LipschitzConstant": "wdist.bounds.lipschitz.constant",
+    "Transport": "wdist.transport.solution",
     "UntilDecided": "wdist.gates.sequential",
     "Verification": "wdist.estimation.verification",
     "WdistError": "wdist.errors",

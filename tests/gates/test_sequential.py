@@ -132,9 +132,7 @@ def test_the_result_is_reported_like_every_gate():
     assert [look["samples"] for look in document["looks"]] == [look.samples for look in result.looks]
     assert "| what critics find on later samples (judged) |" in gate_markdown(result)
     assert "after each batch" in str(result)
-    assert (
-        wdist.gate(A, B, maximum=0.1, on="detected", critic="mean-difference", until_decided=UntilDecided()).looks == result.looks
-    )
+    assert wdist.gate(A, B, maximum=0.1, critic="mean-difference", until_decided=True).looks == result.looks
     with pytest.raises(UsageError, match="rests on many critics"):
         proof_of_gate(result)
 

@@ -2,8 +2,10 @@
 
 import inspect
 import io
+import pickle
 import sys
 import types
+import typing
 
 import pytest
 import torch
@@ -31,6 +33,17 @@ def test_signatures_list_every_option_with_its_default(function):
     assert all(each.kind is not inspect.Parameter.VAR_KEYWORD for each in parameters.values())
     defaults = {name: parameters[name].default for name in EstimateArguments.__annotations__}
     assert EstimateOptions.validated(**defaults) == EstimateOptions.validated()
+
+
+@pytest.mark.parametrize("name", [name for name in wdist.__all__ if name.islower() and name != "__version__"])
+def test_functions_have_types_that_can_be_looked_up_and_can_be_sent_to_other_processes(name):
+    """As checkers of types at run time, and pools of processes, do it."""
+    import wdist.transport  # a package of the same name as a function
+
+    function = getattr(wdist, name)
+    assert callable(pickle.loads(pickle.dumps(function)))
+    hints = typing.get_type_hints(getattr(wdist.python.functions, name))
+    assert inspect.isclass(hints["return"]) or name in ("merge", "open_source", "save_proof")
 
 
 def test_completion_offers_the_public_names_only():

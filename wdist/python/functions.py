@@ -5,28 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
+import wdist  # whose classes are imported when typing.get_type_hints asks for them
 from wdist.arguments import accepted, read_shard
 from wdist.data.access import Access
+from wdist.data.sources.source import Source
 from wdist.errors import UsageError
 from wdist.estimation.options import EstimateArguments, EstimateOptions
+from wdist.gates.limits import On
 from wdist.python.calls import Listener, keeping, library_function, listening, named
-
-if TYPE_CHECKING:
-    from wdist.bounds.lipschitz.constant import LipschitzConstant
-    from wdist.comparison.ranking import Comparison
-    from wdist.data.sources.source import Source
-    from wdist.dependences.dependence import Dependence
-    from wdist.drifts.drift import Drift
-    from wdist.estimation.result import Estimate
-    from wdist.estimation.verification import Verification
-    from wdist.gates.gate import GateResult
-    from wdist.gates.limits import On
-    from wdist.gates.sequential import UntilDecided
-    from wdist.robustness.robust import Robustness
-    from wdist.studies.study import StudyResult
-    from wdist.transport.solution import Transport
+from wdist.studies.study import StudyResult
 
 
 @library_function
@@ -40,7 +29,7 @@ def estimate(
     checkpoint: str | Path | None = None,
     resume: bool = False,
     **arguments: Unpack[EstimateArguments],
-) -> Estimate:
+) -> wdist.Estimate:
     r"""Bounds the Wasserstein-1 distance between two sample sets, and between the populations behind them.
 
     A critic f with a proved Lipschitz constant K is trained to make E_A f - E_B f large; by Kantorovich-Rubinstein duality that
@@ -93,7 +82,7 @@ def compare(
     checkpoint: str | Path | None = None,
     resume: bool = False,
     **arguments: Unpack[EstimateArguments],
-) -> Comparison:
+) -> wdist.Comparison:
     r"""Ranks sources by their Wasserstein-1 distance from a reference.
 
     Every source is compared with the same samples of the reference, with the same seed and an equal share of the budget; its result
@@ -131,9 +120,10 @@ def compare(
     if witnesses < 0:
         raise UsageError(f"witnesses must not be negative, but is {witnesses}")
     part = read_shard(accepted("shard", shard, str, None))
-    kept = keeping(checkpoint, resume, "compare", options, sources=len(sources), shard=shard)
+    numbered = _numbered(sources)
+    kept = keeping(checkpoint, resume, "compare", options, sources=len(numbered), shard=shard)
     with kept, listening(progress, observer) as watcher:
-        first, *others = _sides(options, reference=reference, **_numbered(sources))
+        first, *others = _sides(options, reference=reference, **numbered)
         return run_comparison(first, others, options, names=_listed(names=names), witnesses=witnesses, shard=part, observer=watcher)
 
 
@@ -148,7 +138,7 @@ def drift(
     checkpoint: str | Path | None = None,
     resume: bool = False,
     **arguments: Any,
-) -> Drift:
+) -> wdist.Drift:
     """Finds what changed between two tables: columns, their dependence, and the joint distribution.
 
     Numeric columns are compared by one-dimensional W1, categories by the shares of their levels, dependence by rank correlations,
@@ -197,7 +187,7 @@ def robust(
     access: Access | None = None,
     progress: bool | None = None,
     observer: Listener | None = None,
-) -> Robustness:
+) -> wdist.Robustness:
     r"""Certifies how many samples a classifier gets right under every perturbation of a given size, and attacks the others.
 
     A sample is certified if each margin :math:`y_t - y_i` exceeds ``eps`` times a proved Lipschitz constant of that difference;
@@ -244,7 +234,7 @@ def dependence(
     checkpoint: str | Path | None = None,
     resume: bool = False,
     **arguments: Any,
-) -> Dependence:
+) -> wdist.Dependence:
     """Measures how far some columns of a table are from being independent of others, and tests independence.
 
     Bounds W1 between their joint distribution and the product of their marginal distributions, the Wasserstein dependency measure,
@@ -295,7 +285,7 @@ def lipschitz_constant(
     observer: Listener | None = None,
     trust: bool = False,
     download: bool = False,
-) -> LipschitzConstant:
+) -> wdist.LipschitzConstant:
     """Bounds the Lipschitz constant of a network: from above by a proof in float64, from below by a search.
 
     Arguments:
@@ -341,23 +331,25 @@ def gate(
     max_lower: float | None = None,
     baseline: str | Path | None = None,
     tolerance: float | None = None,
-    on: On = "population",
+    on: On | None = None,
     proof: str | Path | None = None,
-    until_decided: bool | UntilDecided = False,
+    until_decided: bool | wdist.UntilDecided = False,
     progress: bool | None = None,
     observer: Listener | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
     **arguments: Any,
-) -> GateResult:
+) -> wdist.GateResult:
     """Judges whether two sources are close enough: pass, fail, or inconclusive if neither is proved.
 
     Arguments:
         a: the reference: an address, a tensor, an array or an open source.
         b: the source to judge, in the same forms.
-        maximum, max_lower, baseline, tolerance, on: limits, as in :class:`~wdist.gates.limits.GateLimits`.
+        maximum, max_lower, baseline, tolerance: limits, as in :class:`~wdist.gates.limits.GateLimits`.
+        on: the estimand to judge: ``"population"``, ``"samples"``, ``"detected"``, ``"block"`` or ``"reference"``; by default
+            ``"detected"`` with ``until_decided``, else ``"population"``.
         proof: proof of an earlier estimate of both sources, which is verified instead of training anything.
-        until_decided: whether to draw batches until ``maximum`` is decided for what critics detect (``on="detected"``): True, or a
+        until_decided: whether to draw batches until ``maximum`` is decided for what critics detect: True, or a
             :class:`wdist.UntilDecided` with the limits at which to stop.
         progress, observer, checkpoint, resume: as for :func:`estimate`.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, except for its ``tolerance``. Baselines are
@@ -374,13 +366,16 @@ def gate(
     from wdist.gates.limits import GateLimits
     from wdist.gates.sequential import UntilDecided, run_until_decided
 
+    stopping = accepted("until_decided", until_decided, bool, UntilDecided)
+    stops = (UntilDecided(),) if stopping is True else (stopping,) if stopping else ()
+    proof = accepted("proof", proof, str, Path, None)
+    if stops and proof is not None:
+        raise UsageError("until_decided draws new samples, but proof is about those of an earlier run; give only one of them")
+    on = on or ("detected" if stops else "population")
     limits = GateLimits(maximum=maximum, max_lower=max_lower, baseline=baseline, tolerance=tolerance, on=on)
     if arguments.get("critics") is None:
         arguments = {"baselines": NONE, **arguments}
     options = EstimateOptions.validated(**arguments)
-    proof = accepted("proof", proof, str, Path, None)
-    stopping = accepted("until_decided", until_decided, bool, UntilDecided)
-    stops = (UntilDecided(),) if stopping is True else (stopping,) if stopping else ()
     with keeping(checkpoint, resume, "gate", options, limits, *stops), listening(progress, observer) as watcher:
         first, second = _sides(options, A=a, B=b)
         if stops:
@@ -389,7 +384,7 @@ def gate(
 
 
 @library_function
-def merge(documents: Sequence[str | Path]) -> Comparison | StudyResult:
+def merge(documents: Sequence[str | Path]) -> wdist.Comparison | StudyResult:
     """Joins the shards of one comparison or suite, like ``wdist merge``.
 
     Arguments:
@@ -417,7 +412,7 @@ def verify(
     trust: bool = False,
     download: bool = False,
     drop_nonfinite: bool = False,
-) -> Verification:
+) -> wdist.Verification:
     """Proves the claims of a saved proof again, from its evidence and the samples, like ``wdist verify``.
 
     Arguments:
@@ -457,7 +452,7 @@ def transport(
     trust: bool = False,
     download: bool = False,
     drop_nonfinite: bool = False,
-) -> Transport:
+) -> wdist.Transport:
     """Solves optimal transport between two sets of samples until the gap between the bounds is at most ``tol`` times the upper one.
 
     Arguments:
@@ -533,7 +528,7 @@ def open_source(
 
 
 @library_function
-def save_proof(estimate: Estimate, path: str | Path) -> None:
+def save_proof(estimate: wdist.Estimate, path: str | Path) -> None:
     """Saves everything that :func:`wdist.verify` needs to prove the bounds again.
 
     Raises:
@@ -554,7 +549,10 @@ def _numbered(sources: Any) -> dict[str, Any]:
     if isinstance(sources, str | Path):
         sources = [sources]
     if not isinstance(sources, Sequence):
-        raise UsageError("sources must be a list: [x, y]; a tensor of several sets is divided with list(tensor)")
+        raise UsageError(
+            "sources must be a list: [x, y]; a tensor of several sets is divided with list(tensor), and a dictionary with "
+            "list(sources.values()) and names=list(sources)"
+        )
     return {str(number): source for number, source in enumerate(sources, start=1)}
 
 

@@ -13,5 +13,9 @@ class _CallablePackage(ModuleType):
         # Imported by name, because this package must not depend on the layer above that defines the function.
         return import_module("wdist.python.functions").transport(x, y, **options)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles by name, as functions do, for pools of processes."""
+        return import_module, (self.__name__,)
+
 
 sys.modules[__name__].__class__ = _CallablePackage
