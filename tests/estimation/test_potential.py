@@ -41,6 +41,10 @@ def results(sets):
     return make
 
 
+def test_what_is_printed_says_what_it_takes(results):
+    assert str(results("radial").critic.potential) == "<Potential: a function of samples of shape 4>"
+
+
 @EACH
 def test_scores_average_to_the_certified_bound(results, sets, critic):
     """Mean score over A less mean score over B is the dual value over K, of which rounding takes almost nothing."""

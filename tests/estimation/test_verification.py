@@ -270,6 +270,7 @@ def test_evidence_that_was_changed_does_not_prove_what_is_false(forgery, evidenc
     checked = verify(forged(evidence, tmp_path, tensors=forgery))
     assert checked.estimate.samples.lower <= exact * (1 + 1e-12)
     assert checked.estimate.samples.upper >= exact * (1 - 1e-12)
+    assert bool(checked) == checked.ok
     assert forgery is scaled_weights or not checked.ok
 
 

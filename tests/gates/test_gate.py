@@ -52,7 +52,7 @@ def test_the_package_offers_the_gate(sets):
 def test_on_samples_exact_transport_decides_for_certain(sets, factor, answer):
     result = gate(*sets, maximum=factor * exact_w1(*sets), on="samples", **FORMULA)
     assert result.answer is answer
-    assert result.passed == (answer is Answer.PASS)
+    assert result.passed == bool(result) == (answer is Answer.PASS)
     assert result.confidence is None
     assert result.estimate.command == "gate"
     assert result.estimate.baselines == ()

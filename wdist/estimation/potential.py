@@ -87,6 +87,9 @@ class Potential:
         """Shape of one sample."""
         return self._sides[0].event_shape
 
+    def __repr__(self) -> str:
+        return f"<Potential: a function of samples of shape {shape_text(self.event_shape)}>"
+
     def __call__(self, x: Any) -> Any:
         """f at samples of shape (n, \\*event shape): float64, shape (n,).
 

@@ -104,6 +104,10 @@ class Verification(Plottable):
         """Whether every claim follows, and the samples are those of the proof."""
         return all(finding.ok for finding in self.findings)
 
+    def __bool__(self) -> bool:
+        """Whether the proof holds, so that ``assert wdist.verify(...)`` fails if it does not."""
+        return self.ok
+
     @property
     def endless(self) -> bool:
         """Whether a side is endless, so that its samples are drawn again from the seed instead of read."""

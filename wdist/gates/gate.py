@@ -85,6 +85,10 @@ class GateResult(Plottable):
         """Whether everything required is proved."""
         return self.answer is Answer.PASS
 
+    def __bool__(self) -> bool:
+        """Whether the gate passed, so that ``assert wdist.gate(...)`` fails if it did not."""
+        return self.passed
+
     @property
     def training_note(self) -> str | None:
         """Sentence with the reason why no critic was trained; None if one was."""
