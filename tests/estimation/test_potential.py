@@ -42,7 +42,7 @@ def results(sets):
 
 
 def test_what_is_printed_says_what_it_takes(results):
-    assert str(results("radial").critic.potential) == "<Potential: a function of samples of shape 4>"
+    assert str(results("radial").critic.potential) == "<Potential: a function of samples of shape (4,)>"
 
 
 @EACH
