@@ -191,7 +191,6 @@ def _opened(table: Any, options: EstimateOptions) -> FiniteSource:
 
 
 def _positions(source: Source, columns: Sequence[str], with_: Sequence[str] | None) -> tuple[list[int], list[int]]:
-    """Positions of the columns x and y."""
     names = [column.name for column in source.info.columns or plain_columns([None] * source.info.dim)]
     for name in (*columns, *(with_ or ())):
         if name not in names:
@@ -241,7 +240,6 @@ def _estimated(
 
 
 def _error(options: EstimateOptions) -> float:
-    """Error of each bound."""
     return (1 - options.confidence) / _BOUNDS
 
 

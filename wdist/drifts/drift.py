@@ -202,7 +202,6 @@ def _column_samples(column: Column, reference: np.ndarray, current: np.ndarray) 
 
 
 def _tables(sources: Sequence[Source], options: EstimateOptions) -> Tables:
-    """All rows of both tables."""
     reference, current = (table_points(source, options.access, seed=options.seed) for source in sources)
     return Tables(
         columns=reference.columns,

@@ -255,7 +255,6 @@ def _warnings(result: Any) -> Iterator[str]:
 
 
 def _picture(result: Any) -> str:
-    """The figure as a PNG image in base64."""
     file = io.BytesIO()
     figure(result).savefig(file, format="png", dpi=_HTML_DPI, facecolor="white")
     return base64.b64encode(file.getvalue()).decode()

@@ -16,7 +16,7 @@ from wdist.studies.study import Conditions
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.on == "samples"], ids=lambda case: case.name)
 def test_truths_of_sample_sets_are_exact(case):
-    a, b = (side / 255 for side in case.draw(np.random.default_rng(0)))
+    a, b = (side / 255 for side in case.draw(np.random.default_rng(0), case.samples))
     assert exact_w1(a, b) == pytest.approx(case.w1, rel=1e-9)
 
 
@@ -26,7 +26,7 @@ def test_truths_of_sample_sets_are_exact(case):
 def test_truths_of_distributions_are_the_distance_of_the_means_of_many_samples(case):
     """All of these pairs are moved along one direction, or lie on the line with one side above the other."""
     random = np.random.default_rng(0)
-    draws = [case.draw(random) for _ in range(50)]
+    draws = [case.draw(random, case.samples) for _ in range(50)]
     a, b = (np.concatenate(side).astype(np.float64) for side in zip(*draws, strict=True))
     unit = 255 if draws[0][0].dtype == np.uint8 else 1
     noise = (a.std() + b.std()) / unit / math.sqrt(len(a))
@@ -76,7 +76,7 @@ def test_what_clipped_critics_find_is_less_than_w1_and_more_than_half():
     case = next(case for case in CASES if "clipped" in case.name)
     (found,) = rows_of(case, runs=2, limits=(2.0,))
     assert (found.passed, found.wrong) == (2, 0)
-    result = estimate(*case.draw(np.random.default_rng(0)), baselines="none", **dict(case.options))
+    result = estimate(*case.draw(np.random.default_rng(0), case.samples), baselines="none", **dict(case.options))
     assert 0.5 < gates._expected_detected(result, case.fresh) < 1
 
 
@@ -111,7 +111,9 @@ def test_as_often_as_stated_is_allowed_with_the_noise_of_counting_and_on_samples
 
 
 def test_ctrl_c_ends_the_suite_and_not_one_estimation_only(monkeypatch):
-    found = estimate(*CASES[0].draw(np.random.default_rng(0)), critic="mean-difference", baselines="none", couplings=False)
+    found = estimate(
+        *CASES[0].draw(np.random.default_rng(0), CASES[0].samples), critic="mean-difference", baselines="none", couplings=False
+    )
     monkeypatch.setattr(progress, "run_estimate", lambda *sides, **options: replace(found, interrupted=True))
     with pytest.raises(KeyboardInterrupt):
         list(rows_of(CASES[0], runs=2))

@@ -23,7 +23,6 @@ def comma_separated(comparison: Comparison) -> str:
 
 
 def _record(comparison: Comparison, entry: Entry) -> dict[str, str | float | None]:
-    """One row, by column."""
     ranked = entry is not comparison.noise_floor
     first, last = comparison.places(entry) if ranked else (None, None)
     samples, population, critic = entry.samples, entry.population, entry.estimate.critic

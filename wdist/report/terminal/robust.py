@@ -23,7 +23,6 @@ def rendered_robust(found: Robustness) -> RenderableType:
 
 
 def _errors(found: Robustness) -> RenderableType:
-    """The three errors, in ascending order."""
     starts = "one start" if found.restarts == 1 else f"{found.restarts} starts"
     found_by = f"the worst perturbations found by {starts} of {found.iterations} steps each"
     errors = (found.clean_error, found.attacked_error, found.certified_error)

@@ -285,7 +285,6 @@ def _chosen(a: np.ndarray, b: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _upper_methods(pair: CoveragePair) -> Iterator[str]:
-    """Names of the upper bounds that apply to a pair."""
     yield _BLOCKS
     if pair.dim > 1:  # on a line W1 needs no dual variables
         yield _DUAL

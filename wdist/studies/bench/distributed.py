@@ -418,7 +418,6 @@ def conclude(rows: Sequence[Row]) -> Conclusion:
 
 
 def _fast(what: str, rows: Sequence[ScalingRow], target: float) -> Iterator[ClaimCheck]:
-    """Checks whether all of these rows are as fast as they should be."""
     if rows:
         slowest = min(rows, key=lambda row: row.speed_up)
         spread = "" if slowest.spread is None else f" ± {slowest.spread:.2f}"

@@ -45,7 +45,8 @@ class GateCase:
     """Sample sets of known W1, with the options of their estimates."""
 
     name: str
-    draw: Callable[[np.random.Generator], Sides]
+    draw: Callable[[np.random.Generator, int], Sides]
+    """Draws samples of both sides, given their number."""
     w1: float
     """True value of the estimand that is judged."""
     samples: int
@@ -60,8 +61,8 @@ class GateCase:
     """Unit of the limits; None for W1."""
 
 
-def _normal(dim: int, n: int, shift: float = 1.0) -> Callable[[np.random.Generator], Sides]:
-    return lambda random: (random.standard_normal((n, dim)), random.standard_normal((n, dim)) + shift * np.eye(1, dim)[0])
+def _normal(dim: int, shift: float = 1.0) -> Callable[[np.random.Generator, int], Sides]:
+    return lambda random, n: (random.standard_normal((n, dim)), random.standard_normal((n, dim)) + shift * np.eye(1, dim)[0])
 
 
 def _greys(random: np.random.Generator, n: int) -> Sides:
@@ -96,22 +97,22 @@ _FREEDOM = 2.5
 """Degrees of freedom of Student's t, at which fourth moments are infinite."""
 
 
-def _student(random: np.random.Generator, dim: int, n: int) -> Sides:
-    """Samples with heavy tails; those of B are shifted."""
-    return random.standard_t(_FREEDOM, (n, dim)), random.standard_t(_FREEDOM, (n, dim)) + np.eye(1, dim)[0]
+def _student(random: np.random.Generator, n: int) -> Sides:
+    """Samples with heavy tails in 10 dimensions; those of B are shifted."""
+    return random.standard_t(_FREEDOM, (n, 10)), random.standard_t(_FREEDOM, (n, 10)) + np.eye(1, 10)[0]
 
 
-def _dependent(random: np.random.Generator, dim: int, n: int) -> Sides:
-    """Normal columns with a common part; those of B are shifted in the first column."""
+def _dependent(random: np.random.Generator, n: int) -> Sides:
+    """Ten normal columns with a common part; those of B are shifted in the first column."""
     a, b = (
-        math.sqrt(_DEPENDENCE) * random.standard_normal((n, 1)) + math.sqrt(1 - _DEPENDENCE) * random.standard_normal((n, dim))
+        math.sqrt(_DEPENDENCE) * random.standard_normal((n, 1)) + math.sqrt(1 - _DEPENDENCE) * random.standard_normal((n, 10))
         for _ in range(2)
     )
-    return a, b + np.eye(1, dim)[0]
+    return a, b + np.eye(1, 10)[0]
 
 
 def _detected(
-    name: str, draw: Callable[[np.random.Generator], Sides], dim: int, n: int, points: np.ndarray | None = None, **facts: Any
+    name: str, draw: Callable[[np.random.Generator, int], Sides], dim: int, n: int, points: np.ndarray | None = None, **facts: Any
 ) -> GateCase:
     """A case in which B is A shifted in the first coordinate; linear critics need no points of A."""
     facts = {"w1": 1.0, "options": _FOLDS, **facts}
@@ -123,32 +124,24 @@ def _detected(
 _TRAINED = (("critic", "groupsort-bjorck"), ("steps", 20), ("settings", CriticSettings(width=16, depth=2, batch_size=64)))
 
 _SHIFTED = math.sqrt(4) * 40 / 255
+_FAR_POINTS = np.random.default_rng(0).standard_t(_FREEDOM, (20_000, 10))
 CASES = (
-    GateCase(name="normal, shifted, plane", draw=_normal(2, 100), w1=1.0, samples=100),
-    GateCase(name="normal, shifted, plane", draw=_normal(2, 1000), w1=1.0, samples=1000),
-    GateCase(name="normal, shifted, plane, trained critic", draw=_normal(2, 100), w1=1.0, samples=100, options=_TRAINED),
-    GateCase(name="normal, shifted, 10 dimensions", draw=_normal(10, 300), w1=1.0, samples=300),
-    GateCase(name="bytes in the plane, shifted", draw=partial(_greys, n=300), w1=100 / 255, samples=300),
-    GateCase(name="black and white, shares 0.8 and 0.3", draw=partial(_coins, n=1000), w1=0.5, samples=1000),
-    GateCase(name="a set and itself moved, 8 dimensions", draw=partial(_moved, n=100), w1=_SHIFTED, samples=100, on="samples"),
-    GateCase(
-        name="a set and itself moved and doubled", draw=partial(_few_against_many, n=100), w1=_SHIFTED, samples=100, on="samples"
-    ),
-    _detected("normal, shifted, 10 dimensions", _normal(10, 300), 10, 300),
-    _detected("normal, shifted, 10 dimensions, one split", _normal(10, 300), 10, 300, options=_ONE_SPLIT),
-    _detected("normal, shifted, 64 dimensions", _normal(64, 1000), 64, 1000),
-    _detected("heavy tails, shifted, 10 dimensions", partial(_student, dim=10, n=300), 10, 300),
-    _detected(
-        "heavy tails, clipped, 10 dimensions",
-        partial(_student, dim=10, n=300),
-        10,
-        300,
-        points=np.random.default_rng(0).standard_t(_FREEDOM, (20_000, 10)),
-        options=_CLIPPED,
-    ),
-    _detected("dependent columns, shifted, 10 dimensions", partial(_dependent, dim=10, n=300), 10, 300),
-    _detected("equal normal, 10 dimensions", _normal(10, 300, 0.0), 10, 300, w1=0.0, unit=0.5),
-    _detected("equal normal, 64 dimensions", _normal(64, 1000, 0.0), 64, 1000, w1=0.0, unit=0.5),
+    GateCase(name="normal, shifted, plane", draw=_normal(2), w1=1.0, samples=100),
+    GateCase(name="normal, shifted, plane", draw=_normal(2), w1=1.0, samples=1000),
+    GateCase(name="normal, shifted, plane, trained critic", draw=_normal(2), w1=1.0, samples=100, options=_TRAINED),
+    GateCase(name="normal, shifted, 10 dimensions", draw=_normal(10), w1=1.0, samples=300),
+    GateCase(name="bytes in the plane, shifted", draw=_greys, w1=100 / 255, samples=300),
+    GateCase(name="black and white, shares 0.8 and 0.3", draw=_coins, w1=0.5, samples=1000),
+    GateCase(name="a set and itself moved, 8 dimensions", draw=_moved, w1=_SHIFTED, samples=100, on="samples"),
+    GateCase(name="a set and itself moved and doubled", draw=_few_against_many, w1=_SHIFTED, samples=100, on="samples"),
+    _detected("normal, shifted, 10 dimensions", _normal(10), 10, 300),
+    _detected("normal, shifted, 10 dimensions, one split", _normal(10), 10, 300, options=_ONE_SPLIT),
+    _detected("normal, shifted, 64 dimensions", _normal(64), 64, 1000),
+    _detected("heavy tails, shifted, 10 dimensions", _student, 10, 300),
+    _detected("heavy tails, clipped, 10 dimensions", _student, 10, 300, points=_FAR_POINTS, options=_CLIPPED),
+    _detected("dependent columns, shifted, 10 dimensions", _dependent, 10, 300),
+    _detected("equal normal, 10 dimensions", _normal(10, 0.0), 10, 300, w1=0.0, unit=0.5),
+    _detected("equal normal, 64 dimensions", _normal(64, 0.0), 64, 1000, w1=0.0, unit=0.5),
 )
 
 
@@ -216,7 +209,7 @@ def rows_of(case: GateCase, *, runs: int, seeds: Sequence[int] = (0,), limits: S
     for seed in seeds:
         random = np.random.default_rng([seed, case.samples])
         for run in range(runs):
-            found = _estimate(*case.draw(random), seed=run, options=dict(case.options))
+            found = _estimate(*case.draw(random, case.samples), seed=run, options=dict(case.options))
             runs_of.append((interval_of(found, case.on), case.w1 if case.fresh is None else _expected_detected(found, case.fresh)))
     unit = case.w1 if case.unit is None else case.unit
     for limit in limits if case.unit is None else (0.0, *limits):

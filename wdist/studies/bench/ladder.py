@@ -298,7 +298,6 @@ def _level_checks(rows: Sequence[LevelRow]) -> Iterator[ClaimCheck]:
 
 
 def _panel(ladder: str, rungs: Sequence[RungRow]) -> Panel:
-    """Estimate and bounds of each rung."""
     draw = partial(series_of, rungs, x=lambda rung: rung.place - 1)
     series = [
         *draw(name=lambda rung: "lower bound", y="lower"),

@@ -152,7 +152,6 @@ def _checks(errors: dict[int, dict[str, float]]) -> Iterator[ClaimCheck]:
 
 
 def _panels(errors: dict[int, dict[str, float]]) -> Iterator[Panel]:
-    """One panel for each activation."""
     for name in ACTIVATIONS:
         yield Panel(
             title=f"test error of LeNet-5 on MNIST, {name}",

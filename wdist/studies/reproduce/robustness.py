@@ -125,7 +125,6 @@ class _Evaluated:
 
 
 def _evaluated(conditions: Conditions, contestants: Sequence[Contestant]) -> Iterator[_Evaluated]:
-    """Trains and certifies each contestant."""
     sizes = _QUICK if conditions.quick else _FULL
     data, test = digits(conditions, train=True), some(digits(conditions, train=False), sizes.images)
     for contestant in contestants:
@@ -228,7 +227,6 @@ def _listed(values: dict[str, float]) -> str:
 
 
 def _errors_panel(errors: Errors) -> Panel:
-    """Errors of the contestants, and the paper's."""
     shown, papers = dict[str, list[float]](), {each.name: each.paper for each in CONTESTANTS}
     for column in ("clean", "PGD 0.1", "certified 0.1"):
         shown[column] = [row[column] for row in errors.values()]
