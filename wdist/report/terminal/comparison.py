@@ -10,7 +10,7 @@ from wdist.comparison.ranking import Comparison
 from wdist.report.numbers import at_most, compact, duration, lower_bound, nearest
 from wdist.report.rankings import LEVELS, comparison_sentences, deciding, levels_of_order, levels_shown, place, proved_order
 from wdist.report.terminal.estimate import source_line
-from wdist.report.terminal.tables import ACCENT, FittedTable, TableColumn, facts_grid, heading
+from wdist.report.terminal.tables import ACCENT, FittedTable, TableColumn, facts_grid, heading, lines, paragraphs
 
 _NAME_WIDTH = 26
 
@@ -24,12 +24,16 @@ def rendered_comparison(comparison: Comparison) -> RenderableType:
         sources.add_row("features", Text(comparison.features.what))
     for entry in comparison.ranking:
         sources.add_row(Text(entry.name), source_line(entry.source))
-    parts: list[RenderableType] = [first, Text(""), _intervals(comparison), Text("")]
-    if len(comparison.ranking) > 1:
-        parts += [_neighbours(comparison), *(Text(f"{line}.", style="dim") for line in levels_of_order(comparison)), Text("")]
-    parts += [Text(sentence) for sentence in comparison_sentences(comparison)]
-    parts += [Text(""), _origins(comparison), Text(""), sources, Text("")]
-    return Group(*parts, *(Text(line, style="dim") for line in _circumstances(comparison)))
+    levels = lines(f"{line}." for line in levels_of_order(comparison))
+    return paragraphs(
+        first,
+        _intervals(comparison),
+        Group(_neighbours(comparison), levels) if len(comparison.ranking) > 1 else None,
+        lines(comparison_sentences(comparison), ""),
+        _origins(comparison),
+        sources,
+        lines(_circumstances(comparison)),
+    )
 
 
 def _intervals(comparison: Comparison) -> RenderableType:

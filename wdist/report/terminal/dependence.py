@@ -1,13 +1,13 @@
 """A dependence as text: the answer, the intervals with what proves them, and how to read them."""
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from wdist.dependences.dependence import Dependence
 from wdist.report.numbers import at_least, at_most, counted, duration, level, p_value
 from wdist.report.sentences import DIGITS, METHODS, METRICS, dependence_headline, dependence_sentences
 from wdist.report.terminal.estimate import bracket, source_line
-from wdist.report.terminal.tables import ACCENT, facts_grid, heading
+from wdist.report.terminal.tables import ACCENT, facts_grid, heading, lines, paragraphs
 
 
 def rendered_dependence(found: Dependence) -> RenderableType:
@@ -19,8 +19,7 @@ def rendered_dependence(found: Dependence) -> RenderableType:
     facts.add_row("with", Text(", ".join(found.with_)))
     facts.add_row("metric", Text(METRICS[found.estimate.metric].removesuffix(" metric")))
     last = f"seed {found.estimate.seed}, {found.estimate.environment.device}, {duration(found.seconds)} in total."
-    sentences = [Text(line, style="dim") for line in (*dependence_sentences(found), last)]
-    return Group(first, Text(""), _intervals(found), Text(""), facts, Text(""), *sentences)
+    return paragraphs(first, _intervals(found), facts, lines([*dependence_sentences(found), last]))
 
 
 def _intervals(found: Dependence) -> RenderableType:

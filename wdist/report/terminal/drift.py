@@ -10,7 +10,7 @@ from wdist.drifts.drift import Drift
 from wdist.report.numbers import at_most, bare_p_value, counted, duration, lower_bound, nearest, percentage
 from wdist.report.sentences import drift_headline, drift_sentences, shown_change
 from wdist.report.terminal.estimate import source_line
-from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid, heading
+from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid, heading, lines, paragraphs
 
 _NAME_WIDTH, _MOST = 30, 20
 _MOST_PAIRS = _MOST_CHANGED = 5
@@ -19,18 +19,18 @@ _MOST_PAIRS = _MOST_CHANGED = 5
 def rendered_drift(drift: Drift) -> RenderableType:
     """The whole result."""
     first = heading(drift_headline(drift), interrupted=drift.interrupted, alarming=bool(drift.exit_status))
-    parts: list[RenderableType] = [first, Text(""), _columns(drift), Text("")]
-    if drift.drifted:
-        parts += [_changes(drift), Text("")]
-    if drift.changed:
-        parts += [_pairs(drift), Text("")]
-    if drift.rows:
-        parts += [_rows(drift), Text("")]
-    parts += [Text(sentence) for sentence in drift_sentences(drift)]
     sources = facts_grid()
     sources.add_row("reference", source_line(drift.reference))
     sources.add_row("current", source_line(drift.current))
-    return Group(*parts, Text(""), sources, *(Text(line, style="dim") for line in _circumstances(drift)))
+    return paragraphs(
+        first,
+        _columns(drift),
+        _changes(drift) if drift.drifted else None,
+        _pairs(drift) if drift.changed else None,
+        _rows(drift) if drift.rows else None,
+        lines(drift_sentences(drift), ""),
+        Group(sources, lines(_circumstances(drift))),
+    )
 
 
 def _columns(drift: Drift) -> RenderableType:

@@ -1,6 +1,6 @@
 """An estimate as text: the verdict, the intervals with what proves them, the critics side by side, and dim remarks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import ROUND_FLOOR
 
 from rich.console import Group, RenderableType
@@ -39,7 +39,7 @@ from wdist.report.sentences import (
     units,
     verdict,
 )
-from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid, heading
+from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid, heading, lines, paragraphs
 
 _FEW_HELD_OUT = 500
 """Cross-fitting raises most lower bounds for up to about 3,000 samples, of which a sixth is held out."""
@@ -47,19 +47,16 @@ _FEW_HELD_OUT = 500
 
 def rendered(estimate: Estimate) -> RenderableType:
     """The whole result."""
-    lines = [heading(verdict(estimate), interrupted=estimate.interrupted)]
+    verdicts = [heading(verdict(estimate), interrupted=estimate.interrupted)]
     if estimate.divergence is not None:
-        lines.append(Text(f"{divergence_verdict(estimate.divergence)}.", style="bold"))
-    return Group(*lines, Text(""), *body(estimate), *remarks(estimate), *_advice(estimate))
+        verdicts.append(Text(f"{divergence_verdict(estimate.divergence)}.", style="bold"))
+    return paragraphs(Group(*verdicts), *body(estimate), *remarks(estimate, _advice(estimate)))
 
 
 def body(estimate: Estimate) -> list[RenderableType]:
     """The intervals, the critics, and what the main one was chosen from."""
-    parts: list[RenderableType] = [intervals(estimate), Text(""), critics_table(estimate), Text("")]
     chosen = next((critic for critic in estimate.critics if critic.tried), None)
-    if chosen is not None:
-        parts += [tried_table(chosen), Text("")]
-    return parts
+    return [intervals(estimate), critics_table(estimate), *([] if chosen is None else [tried_table(chosen)])]
 
 
 def intervals(estimate: Estimate) -> RenderableType:
@@ -217,15 +214,12 @@ def critics_table(estimate: Estimate) -> RenderableType:
         return FittedTable(named("\ncritic"), samples, estimates, populations, *effort, bars=bars)
     validity = TableColumn("valid\n", ["yes" if each.bound_by_construction else "over K" for each in critics], left=True)
     training = TableColumn("training\nvalue", [nearest(each.training_value) for each in critics])
-    parts: list[RenderableType] = [
-        FittedTable(named("what it proves\n(best first)"), samples, populations, validity, bars=bars),
-        Text(""),
-        FittedTable(named("\nhow it was trained"), training, estimates, *effort),
-    ]
     free = [each for each in critics if not each.bound_by_construction]
-    if free:
-        parts += [Text(""), _free_critics_table(free)]
-    return Group(*parts)
+    return paragraphs(
+        FittedTable(named("what it proves\n(best first)"), samples, populations, validity, bars=bars),
+        FittedTable(named("\nhow it was trained"), training, estimates, *effort),
+        _free_critics_table(free) if free else None,
+    )
 
 
 def tried_table(critic: CriticResult) -> RenderableType:
@@ -262,8 +256,8 @@ def _styled(style: str, accented: Sequence[bool]) -> list[str]:
     return [style if each else "" for each in accented]
 
 
-def remarks(estimate: Estimate) -> list[RenderableType]:
-    """The sources, how to read the tables, how the critic was trained, and notes about the sources."""
+def remarks(estimate: Estimate, more: Iterable[str]) -> list[RenderableType]:
+    """The sources; then how to read the tables, how the critic was trained, notes about the sources, and further sentences."""
     metric = METRICS[estimate.metric]
     facts = facts_grid()
     facts.add_row("A", source_line(estimate.a))
@@ -272,15 +266,15 @@ def remarks(estimate: Estimate) -> list[RenderableType]:
         facts.add_row("features", Text(f"W1 in the space of the features {estimate.features.spec}, {estimate.features.what}"))
     facts.add_row("metric", Text(f"{metric.removesuffix(' metric')}, {units(estimate.a, estimate.b)}"))
     main = estimate.critic
-    lines = [" ".join(_reading(estimate)), f"{main.name}: {_settings(main)}; {_ending(main)}."]
+    sentences = [" ".join(_reading(estimate)), f"{main.name}: {_settings(main)}; {_ending(main)}."]
     cut_short = [baseline.name for baseline in estimate.baselines if baseline.interrupted]
     if cut_short:
-        lines.append(f"{', '.join(cut_short)}: interrupted before the budget was spent.")
-    lines.append(f"seed {estimate.seed}, {estimate.environment.device}, {duration(estimate.seconds)} in total.")
-    lines += [f"{side}: {note}" for side, info, _ in _sides(estimate) for note in info.notes]
+        sentences.append(f"{', '.join(cut_short)}: interrupted before the budget was spent.")
+    sentences.append(f"seed {estimate.seed}, {estimate.environment.device}, {duration(estimate.seconds)} in total.")
+    sentences += [f"{side}: {note}" for side, info, _ in _sides(estimate) for note in info.notes]
     if len(estimate.a.columns or ()) > 1 and estimate.features is None and estimate.digest_a != estimate.digest_b:
-        lines.append("wdist drift shows which columns differ.")
-    return [facts, Text(""), *(Text(line, style="dim") for line in lines)]
+        sentences.append("wdist drift shows which columns differ.")
+    return [facts, lines([*sentences, *more])]
 
 
 def _reading(estimate: Estimate) -> Iterator[str]:
@@ -334,13 +328,12 @@ def _held_out_folds(done: int, folds: int) -> str:
     return f"{done} of {folds} folds {'was' if done == 1 else 'were'} done, each"
 
 
-def _advice(estimate: Estimate) -> Iterator[Text]:
+def _advice(estimate: Estimate) -> Iterator[str]:
     """Advice to cross-fit, if that is possible and usually raises the lower bound for the populations."""
     population = estimate.population
     few = min(population.n_a, population.n_b) <= _FEW_HELD_OUT and population.method == "welch"
     if few and estimate.undivided and estimate.detected is not None:
-        advice = "With --folds 5 the lower bound for the populations would rest on every sample."
-        yield Text(advice, style="dim")
+        yield "With --folds 5 the lower bound for the populations would rest on every sample."
 
 
 def _sides(estimate: Estimate) -> tuple[tuple[str, SourceInfo, int], ...]:

@@ -7,14 +7,13 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from wdist.bounds.digits import without_zeros
 from wdist.report.numbers import at_least, at_most, counted, duration, level, lower_bound, nearest, percentage, shape
 from wdist.report.sentences import METRICS, transport_line, units
-from wdist.report.terminal.tables import FittedTable, TableColumn, checks_table, facts_grid, plain_table
+from wdist.report.terminal.tables import FittedTable, TableColumn, checks_table, facts_grid, paragraphs, plain_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,11 +54,13 @@ def rendered_facts(facts: Any) -> RenderableType:
         if value is not None and value != () and value is not columns:
             label = "to fix" if fact.name == "missing" else fact.name.replace("_", " ")
             table.add_row(label, Text(_fact(value, fact.name)))
-    return Group(table, Text(""), *_columns(columns)) if columns else table
+    return paragraphs(table, *_columns(columns))
 
 
 def _columns(columns: Sequence[ColumnProfile]) -> Iterator[RenderableType]:
-    """A row for each column of a table, and the levels of its categories below."""
+    """A row for each column of a table, if there are any, and the levels of its categories below."""
+    if not columns:
+        return
     rows: dict[str, list[str]] = {
         "type": [column.type for column in columns],
         "missing": [counted(column.missing) if column.missing else "" for column in columns],
@@ -80,7 +81,7 @@ def _columns(columns: Sequence[ColumnProfile]) -> Iterator[RenderableType]:
             more = f", and {counted(others)} more" if others > 0 else ""
             levels.add_row(column.name, Text(", ".join(column.levels) + more))
     if levels.row_count:
-        yield from (Text(""), levels)
+        yield levels
 
 
 def _value(column: ColumnProfile, value: float | None, *, date: bool = True) -> str:
@@ -131,7 +132,7 @@ def rendered_verification(verification: Verification) -> RenderableType:
         if verification.ok
         else Text.assemble(("NOT PROVED: ", "bold red"), "a claim does not follow from the evidence and these samples.")
     )
-    return Group(verdict, Text(""), numbers, Text(""), table)
+    return paragraphs(verdict, numbers, table)
 
 
 def _fact(value: Any, name: str) -> str:
@@ -168,7 +169,7 @@ def line(checkpoint: Checkpoint) -> Text:
 
 def rendered_gan(result: GanResult) -> RenderableType:
     """The training, the bounds that it proved, and the addresses."""
-    return Group(_training(result), Text(""), _addresses(result))
+    return paragraphs(_training(result), _addresses(result))
 
 
 def _training(result: GanResult) -> Text:

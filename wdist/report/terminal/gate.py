@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rich.bar import Bar
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +13,7 @@ from wdist.gates.rules import Interval
 from wdist.report.numbers import at_most, level, lower_bound
 from wdist.report.sentences import ESTIMANDS, marks
 from wdist.report.terminal import estimate
+from wdist.report.terminal.tables import paragraphs
 
 _COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 _BEYOND = 1.08
@@ -21,15 +22,8 @@ _BEYOND = 1.08
 
 def rendered_gate(result: GateResult) -> RenderableType:
     """The verdict, the limits on a scale, and the estimate that it rests on."""
-    return Group(
-        _verdict_lines(result),
-        Text(""),
-        _Scale(result),
-        Text(""),
-        *estimate.body(result.estimate),
-        *estimate.remarks(result.estimate),
-        *(Text(line, style="dim") for line in _judgement(result)),
-    )
+    body, remarks = estimate.body(result.estimate), estimate.remarks(result.estimate, _judgement(result))
+    return paragraphs(_verdict_lines(result), _Scale(result), *body, *remarks)
 
 
 def _verdict_lines(result: GateResult) -> RenderableType:

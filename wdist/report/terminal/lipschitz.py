@@ -8,7 +8,7 @@ from rich.text import Text
 from wdist.bounds.lipschitz.constant import LipschitzConstant
 from wdist.report.numbers import at_least, at_most, counted, duration, shape
 from wdist.report.sentences import lipschitz_headline, lipschitz_sentences
-from wdist.report.terminal.tables import ACCENT, FittedTable, TableColumn, facts_grid, heading
+from wdist.report.terminal.tables import ACCENT, FittedTable, TableColumn, facts_grid, heading, lines, paragraphs
 
 _MOST_LAYERS = 20
 _LAYER_WIDTH = 44
@@ -16,18 +16,17 @@ _LAYER_WIDTH = 44
 
 def rendered_lipschitz(found: LipschitzConstant) -> RenderableType:
     """The whole result."""
-    first = heading(lipschitz_headline(found), interrupted=found.interrupted)
-    parts: list[RenderableType] = [first, Text("")]
-    if found.bounds:
-        parts += [_methods(found), Text("")]
-    if found.layers:
-        parts += [_layers(found), Text("")]
-    parts += [Text(sentence) for sentence in lipschitz_sentences(found)]
     facts = facts_grid()
     facts.add_row("network", Text(f"{found.model}, {found.what}" if found.what != found.model else found.model))
     sizes = f"{shape(found.shape)} to {counted(found.outputs)}, {counted(found.parameters)} parameters"
     facts.add_row("sizes", Text(sizes))
-    return Group(*parts, Text(""), facts, *(Text(line, style="dim") for line in _circumstances(found)))
+    return paragraphs(
+        heading(lipschitz_headline(found), interrupted=found.interrupted),
+        _methods(found) if found.bounds else None,
+        _layers(found) if found.layers else None,
+        lines(lipschitz_sentences(found), ""),
+        Group(facts, lines(_circumstances(found))),
+    )
 
 
 def _methods(found: LipschitzConstant) -> RenderableType:

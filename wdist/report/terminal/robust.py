@@ -1,12 +1,12 @@
 """The robustness of a classifier as text: the answer, three errors, and what proves them."""
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from wdist.report.numbers import at_least, at_most, duration, percentage
 from wdist.report.sentences import robust_headline
 from wdist.report.terminal.estimate import source_line
-from wdist.report.terminal.tables import FittedTable, TableColumn, facts_grid, heading
+from wdist.report.terminal.tables import FittedTable, TableColumn, facts_grid, heading, paragraphs
 from wdist.robustness.robust import Robustness
 
 
@@ -19,7 +19,7 @@ def rendered_robust(found: Robustness) -> RenderableType:
     facts.add_row("proof", Text(f"differences of two logits are {at_most(found.lipschitz_bound)}-Lipschitz: {found.proof}"))
     facts.add_row("radius", Text(f"the median certified radius is {at_least(found.median_radius)}"))
     circumstances = f"seed {found.seed}, {found.environment.device}, {duration(found.seconds)} in total."
-    return Group(first, Text(""), _errors(found), Text(""), facts, Text(""), Text(circumstances, style="dim"))
+    return paragraphs(first, _errors(found), facts, Text(circumstances, style="dim"))
 
 
 def _errors(found: Robustness) -> RenderableType:

@@ -1,7 +1,7 @@
 """A study as text: its tables, the claims that were checked, and the machine that it ran on."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import ROUND_FLOOR
 from typing import Any
 
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wdist.report.numbers import at_least, at_most, counted, duration, nearest, percentage, short_duration
-from wdist.report.terminal.tables import checks_table, plain_table
+from wdist.report.terminal.tables import checks_table, lines, paragraphs, plain_table
 from wdist.studies.panels import getter
 from wdist.studies.study import PAPER, Column, Kind, ReproducedNumber, Study, StudyResult, StudyTable
 
@@ -21,29 +21,32 @@ def rendered_study(result: StudyResult) -> RenderableType:
     """The whole result, for terminals of at least 72 columns."""
     study, form = result.study, "quick form" if result.conditions.quick else "full form"
     heading = Text.assemble((f"{study.name}: {study.title}", "bold"), (f"  {', '.join(filter(None, (study.source, form)))}", "dim"))
-    parts: list[RenderableType] = [heading]
+    first = [heading]
     if result.shard is not None:
         part = f"shard {result.shard.number + 1} of {result.shard.of}"
-        parts.append(Text(f"{part}: only its rows are shown and judged; wdist merge joins all shards", style="yellow"))
+        first.append(Text(f"{part}: only its rows are shown and judged; wdist merge joins all shards", style="yellow"))
     if study.source:
-        parts.append(Text(PAPER, style="dim"))
+        first.append(Text(PAPER, style="dim"))
     if result.interrupted:
-        parts.append(Text("interrupted: only the completed rows are shown", style="yellow"))
-    for table in study.tables or (_COMPARISONS,):
+        first.append(Text("interrupted: only the completed rows are shown", style="yellow"))
+    skipped = [Text.assemble((f"{each.name}: ", "bold"), ("skipped: ", "yellow"), each.reason) for each in result.skipped]
+    checks = [(each.claim, each.holds, each.detail) for each in result.conclusion.checks]
+    headers = ("claim of the paper" if study.source else "claim", "holds", "measured here")
+    return paragraphs(
+        Group(*first),
+        *_tables(result),
+        Group(*skipped) if skipped else None,
+        Text(_largest_difference(result)) if study.source else None,
+        checks_table(headers, checks) if checks else None,
+        lines([*result.conclusion.remarks, *_circumstances(result)]),
+    )
+
+
+def _tables(result: StudyResult) -> Iterator[RenderableType]:
+    for table in result.study.tables or (_COMPARISONS,):
         rows = [row for row in result.rows if type(row) is table.of]
         if rows:
-            parts += [Text(""), *([Text(table.title, style="bold")] if table.title else []), _table(table, rows)]
-    if result.skipped:
-        parts += [
-            Text(""),
-            *(Text.assemble((f"{each.name}: ", "bold"), ("skipped: ", "yellow"), each.reason) for each in result.skipped),
-        ]
-    if study.source:
-        parts += [Text(""), Text(_largest_difference(result))]
-    if result.conclusion.checks:
-        headers = ("claim of the paper" if study.source else "claim", "holds", "measured here")
-        parts += [Text(""), checks_table(headers, ((each.claim, each.holds, each.detail) for each in result.conclusion.checks))]
-    return Group(*parts, Text(""), *(Text(line, style="dim") for line in (*result.conclusion.remarks, *_circumstances(result))))
+            yield Group(*([Text(table.title, style="bold")] if table.title else []), _table(table, rows))
 
 
 def rendered_suites(suites: Iterable[Study]) -> RenderableType:
@@ -71,18 +74,18 @@ def rendered_reproductions(forecasts: Iterable[tuple[Study, float, float]]) -> R
     table.add_column("full", justify="right", no_wrap=True)
     for study, quick, full in forecasts:
         table.add_row(study.name, study.title, study.source, duration(quick), duration(full))
-    return Group(table, Text(""), Text("Times are predictions for this machine, within a factor of about two.", style="dim"))
+    return paragraphs(table, Text("Times are predictions for this machine, within a factor of about two.", style="dim"))
 
 
 def _table(table: StudyTable, rows: Sequence[Any]) -> Table:
     shown = plain_table()
     values = {column: [value for row in rows if (value := column.value(row)) not in (None, "")] for column in table.columns}
     columns = [column for column, found in values.items() if found]
-    lines = max(column.header.count("\n") for column in columns)
+    height = max(column.header.count("\n") for column in columns)
     for column in columns:
         text = column.kind is None and all(isinstance(value, str) for value in values[column])
         # Headers of different heights are aligned at the bottom.
-        header = "\n" * (lines - column.header.count("\n")) + column.header
+        header = "\n" * (height - column.header.count("\n")) + column.header
         shown.add_column(header, justify="left" if text else "right", no_wrap=not text, overflow="fold")
     previous = None
     for row in rows:
@@ -128,16 +131,16 @@ def _written(kind: Kind | None, value: Any) -> str:
 
 def _circumstances(result: StudyResult) -> list[str]:
     machine, environment, conditions = result.machine, result.environment, result.conditions
-    lines = []
+    said = []
     if result.conclusion.settings:
         settings = ", ".join(f"{name} {value}" for name, value in result.conclusion.settings.items())
-        lines.append(f"{settings[:1].upper()}{settings[1:]}.")
+        said.append(f"{settings[:1].upper()}{settings[1:]}.")
     if result.reduced:
-        lines.append(f"--quick: {'; '.join(result.reduced)}.")
+        said.append(f"--quick: {'; '.join(result.reduced)}.")
     elif conditions.quick:
-        lines.append("--quick changes nothing here: the full form is as quick.")
+        said.append("--quick changes nothing here: the full form is as quick.")
     made_by = f"wdist {environment.wdist}" + (f" at {result.commit}" if result.commit else "")
-    lines.append(
+    said.append(
         f"{machine.processor}, {machine.cores} cores ({environment.threads} used), {machine.memory / 2**30:.0f} GiB; "
         f"{environment.device}; torch {environment.torch}; {made_by}."
     )
@@ -147,7 +150,7 @@ def _circumstances(result: StudyResult) -> list[str]:
     taken += f"; {duration(result.seconds)} in all"
     if result.reduced and result.full_seconds is not None:
         taken += f"; the full form takes about {duration(result.full_seconds)} on this machine"
-    return [*lines, f"{taken}."]
+    return [*said, f"{taken}."]
 
 
 def _with_unit(value: float, unit: str) -> str:

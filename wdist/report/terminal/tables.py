@@ -5,7 +5,7 @@ from typing import Protocol
 
 from rich import box
 from rich.bar import Bar
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +14,17 @@ ACCENT = "bold cyan"
 """Style of the numbers to look at first."""
 _NARROWED = (24, 18, 13)
 """Largest widths of columns that fold, tried in turn before the last columns are left out."""
+
+
+def paragraphs(*parts: RenderableType | None) -> Group:
+    """Parts of a report with an empty line between them; None is left out."""
+    there = [part for part in parts if part is not None]
+    return Group(*there[:1], *(each for part in there[1:] for each in (Text(""), part)))
+
+
+def lines(sentences: Iterable[str], style: str = "dim") -> Group:
+    """Sentences, a line each."""
+    return Group(*(Text(sentence, style=style) for sentence in sentences))
 
 
 def heading(words: str, *, interrupted: bool, alarming: bool = False) -> Text:
