@@ -95,6 +95,7 @@ def test_numbers_are_read_as_categories_on_request(tmp_path):
         ("a;b\n1 234;u\n950;v\n", r"if a space groups digits, add \?thousands=space$"),
         ("a,b,a\n1,u,2\n", r"2 columns named 'a'; rename them, or take all columns by position with \?names=no"),
         ("a;b\n1,2;u\n3,4;v\n", r"line 2 holds '1,2' in the column 'a'; if that is a decimal comma, add \?decimal=,"),
+        ("a;b\n1,2;5,6\n3,4;7,8\n", r"'1,2' in the column 'a', and likewise in b; if that is a decimal comma, add \?decimal=,$"),
         ("a,b\n1,u\n2\n", "line 3 has 1 column, but the first row has 2"),
         ("a,b\n" + "".join(f"{k},t{k}\n" for k in range(30)), "'b' holds a different text in every row"),
         ("a,b\n" + "".join(f"{k},t{k % 1500}\n" for k in range(2000)), "'b' holds more than 1,000 different texts"),

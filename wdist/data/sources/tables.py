@@ -151,13 +151,17 @@ def held(blocks: Iterable[np.ndarray], nbytes: int) -> TableRows:
 
 def check_columns(columns: Sequence[Column] | None) -> None:
     """Refuses a table with columns whose values have no distance, in an error that explains the first and names all."""
-    names = [column.name for column in columns or () if column.problem]
-    problem = next((column.problem for column in columns or () if column.problem), "")
-    if len(names) > 1:
-        why = problem.removesuffix(f"; {leave_out(names[0])}")
+    wrong = [column for column in columns or () if column.problem]
+    if not wrong:
+        return
+    names = [column.name for column in wrong]
+    why, _, way_out = wrong[0].problem.partition("; ")
+    if len(wrong) > 1 and all(column.problem.endswith(f"; {way_out}") for column in wrong):
+        raise SourceError(f"{why}, and likewise in {shortened(names[1:])}; {way_out}")
+    if len(wrong) > 1:
+        why = wrong[0].problem.removesuffix(f"; {leave_out(names[0])}")
         raise SourceError(f"{why}; nor can {shortened(names[1:])} be compared; {leave_out(*names)}")
-    if problem:
-        raise SourceError(problem)
+    raise SourceError(wrong[0].problem)
 
 
 def chosen_columns(address: Address, names: Sequence[str] | None, count: int) -> list[int] | None:
