@@ -11,6 +11,7 @@ import torch
 from tests.comparisons import made_comparison, made_entry
 from tests.report.consoles import shown
 from wdist.estimation.result import HeldOut
+from wdist.estimation.semi_discrete import SemiDiscrete
 from wdist.report.documents.comparison import comma_separated, markdown
 from wdist.report.documents.forms import document_text
 from wdist.report.numbers import nearest
@@ -27,6 +28,7 @@ FOUR = (
     made_entry("early.h5", (1.31, 1.41, 2.2), (2.1, 2.1)),
     made_entry("broken.h5", (4.5, 4.6, None), (5.1, None), counts=(500, 90)),
 )
+DRAWN = SemiDiscrete(estimate=1.0, lower=0.9, upper=1.1, confidence=0.95, method="student", n=500, draws=400)
 
 
 @pytest.mark.parametrize("width", [45, 72, 80, 100, 120, 200])
@@ -127,14 +129,25 @@ def test_a_comparison_says_which_critics_were_trained_too_shortly_to_call_a_sour
     assert "tested in pairs, asymptotic; rising: longer training may find more for the nearer source." in words
 
 
-def test_long_names_leave_room_for_every_level():
-    """The last level may be the one that decides."""
-    late, early = ({"name": f"runs/2026-11/{name}-of-the-second-training.safetensors"} for name in ("late", "early"))
+@pytest.mark.parametrize(
+    ("semi_discrete", "levels"),
+    [(None, ["samples", "populations", "detected", "blocks"]), (DRAWN, ["samples", "popul.", "reference", "detected", "blocks"])],
+    ids=["files", "generators"],
+)
+def test_long_names_leave_room_for_every_level(semi_discrete, levels):
+    """The last level may be the one that decides; generators have one level more."""
     made = rising()
-    ranking = tuple(replace(entry, **name) for entry, name in zip(made.ranking, (late, early), strict=True))
+    ranking = tuple(
+        replace(
+            entry,
+            name=f"runs/2026-11/{name}-of-the-second-training.safetensors",
+            estimate=replace(entry.estimate, semi_discrete=semi_discrete),
+        )
+        for entry, name in zip(made.ranking, ("late", "early"), strict=True)
+    )
     lines = shown(replace(made, ranking=ranking), 80).splitlines()
     (headers,) = (line for line in lines if line.startswith("nearer"))
-    assert headers.split() == ["nearer", "farther", "samples", "populations", "detected", "blocks"]
+    assert headers.split() == ["nearer", "farther", *levels]
     assert max(map(len, lines)) <= 80
 
 

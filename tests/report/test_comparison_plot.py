@@ -35,11 +35,14 @@ def test_every_source_has_a_row_with_the_nearest_on_top_and_its_interval():
     assert axes.get_xlim()[1] >= 1.5
 
 
-def test_a_negative_detected_value_is_drawn_where_it_is():
-    (axes,) = draw_comparison(made_comparison(NEAR, floor=(0.0, -0.3, 0.75))).axes
-    marks = {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"}
-    assert marks == {0: -0.3, 1: 0.2}
-    assert axes.get_xlim()[0] < -0.3
+@pytest.mark.parametrize("detected", [-0.3, -0.003])
+def test_a_negative_detected_value_is_drawn_where_it_is_and_not_cut_at_the_edge(detected):
+    figure = draw_comparison(made_comparison(NEAR, floor=(0.0, detected, 0.75)))
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    marks = {line.get_ydata()[0]: line for line in axes.lines if line.get_marker() == "o"}
+    assert {row: mark.get_xdata()[0] for row, mark in marks.items()} == {0: detected, 1: 0.2}
+    assert marks[0].get_window_extent().x0 >= axes.bbox.x0
 
 
 def test_no_words_leave_the_figure():

@@ -7,7 +7,16 @@ import pytest
 from rich.console import Console
 
 from wdist.report.terminal.progress import LiveDisplay, PlainDisplay, TotalTime, curve, display_on
-from wdist.training.observer import CriticFinished, CriticStarted, Progress, SamplesBounded, Silent, Stage, StageProgress
+from wdist.training.observer import (
+    NO_TRAINING,
+    CriticFinished,
+    CriticStarted,
+    Progress,
+    SamplesBounded,
+    Silent,
+    Stage,
+    StageProgress,
+)
 
 
 def events(steps=200):
@@ -65,6 +74,15 @@ def test_without_a_terminal_a_critic_takes_five_plain_lines():
     assert "25%" in lines[2]
     assert "validation value" in lines[2]
     assert "done, 200 steps in 4.0 s" in lines[5]
+
+
+@pytest.mark.parametrize(("expected", "lines"), [(0.01, 1), (30.0, 2)])
+def test_without_a_terminal_a_critic_in_closed_form_takes_one_line_unless_it_takes_time(expected, lines):
+    stream = io.StringIO()
+    display = PlainDisplay(console_on(stream, terminal=False))
+    display.notify(CriticStarted(critic="radial", position=1, critics=1, budget=NO_TRAINING, expected=expected))
+    display.notify(CriticFinished(critic="radial", steps=0, seconds=0.02, best=None, interrupted=False))
+    assert len(stream.getvalue().splitlines()) == lines
 
 
 def test_progress_in_leaps_is_not_told_twice():

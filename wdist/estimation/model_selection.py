@@ -33,7 +33,7 @@ from wdist.training.budget import Budget
 from wdist.training.closed_forms import FIT_ROWS
 from wdist.training.kind import CriticSpec, RefittableKind, TrainedCritic, TrainingJob
 from wdist.training.loop import TrainingOutcome
-from wdist.training.observer import Silent
+from wdist.training.observer import NO_TRAINING, Silent
 
 _ENOUGH, _SURELY = 0.999, 2.0
 """The search stops once a validation value, less this many standard errors, reaches this fraction of an upper bound."""
@@ -226,7 +226,7 @@ def fit(
     own = None if spec.budget is None else budget or spec.budget
 
     def announced() -> list[Any]:
-        text = "no training" if own is None else str(own) + (f", {len(jobs)} seeds" if len(jobs) > 1 else "")
+        text = NO_TRAINING if own is None else str(own) + (f", {len(jobs)} seeds" if len(jobs) > 1 else "")
         agenda.critic(spec.kind.name, text, spec.expected_seconds(own) * len(jobs))
         jobs[0].begin()
         with _threads_for(spec, jobs[0].device):

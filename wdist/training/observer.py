@@ -23,6 +23,10 @@ class StageProgress:
     """Fraction of the stage that is done, in [0, 1]."""
 
 
+NO_TRAINING = "no training"
+"""Budget of a critic in closed form."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CriticStarted:
     """Training of one critic begins."""
@@ -33,7 +37,7 @@ class CriticStarted:
     critics: int
     """Number of critics that this command trains."""
     budget: str
-    """The budget in words: ``1200 steps`` or ``30 s``."""
+    """The budget in words: ``1200 steps``, ``30 s`` or :data:`NO_TRAINING`."""
     expected: float | None = None
     """Expected seconds of its training."""
     after: float | None = None

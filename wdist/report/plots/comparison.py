@@ -52,8 +52,8 @@ def draw_comparison(comparison: Comparison) -> Figure:
         axes.annotate(
             words, (0.995, between), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=7.5, color=MUTED
         )
-    least = 1.06 * min(0.0, *(comparison.detected(entry) for entry in entries))
-    axes.set(xlim=(least, reach), ylim=(-0.6, len(entries) - 0.4))
+    least = min(0.0, *(comparison.detected(entry) for entry in entries))
+    axes.set(xlim=(least - 0.02 * reach if least else 0.0, reach), ylim=(-0.6, len(entries) - 0.4))
     measured = METRICS[comparison.metric]
     if comparison.features is None:
         measured += f", {units(comparison.reference)}"

@@ -105,9 +105,12 @@ def _neighbours(comparison: Comparison) -> RenderableType:
     pairs = list(pairwise(comparison.ranking))
     said = [deciding(comparison, near, far) for near, far in pairs]
     first = [next((each for each in list(LEVELS)[1:] if not row[each].startswith("open")), None) for row in said]
+    titles = levels_shown(comparison)
+    if len(titles) == len(LEVELS):
+        titles["population"] = "popul."  # so that all levels fit into 80 columns
     columns = [
         TableColumn(title, [row[name] for row in said], [ACCENT if name == each else "" for each in first], left=True)
-        for name, title in levels_shown(comparison).items()
+        for name, title in titles.items()
     ]
     return FittedTable(
         TableColumn("nearer", [near.name for near, _ in pairs], left=True, most=_NAME_WIDTH),

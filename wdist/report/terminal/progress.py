@@ -15,6 +15,7 @@ from rich.text import Text
 
 from wdist.report.numbers import at_most, counted, counted_as, duration, lower_bound, nearest
 from wdist.training.observer import (
+    NO_TRAINING,
     CriticFinished,
     CriticStarted,
     Event,
@@ -36,7 +37,7 @@ _MOST_DIGITS = 10
 """Most digits shown of converging bounds."""
 _SPOKEN_QUARTERS = (0.25, 0.5, 0.75)
 _SPOKEN_SECONDS = 1.0
-"""Least seconds of training between two plain lines, because many short runs would fill a log."""
+"""Least seconds between two plain lines about one critic, because many short runs would fill a log."""
 
 
 def display_on(console: Console, *, quiet: bool = False) -> AbstractContextManager[Observer]:
@@ -94,7 +95,7 @@ class TotalTime:
 
 
 class PlainDisplay:
-    """One line when a stage or a critic begins, at each quarter of a training, and when a critic or the samples are done."""
+    """One line when a stage or a critic that takes time begins, at each quarter of a training, and when something is done."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -109,7 +110,7 @@ class PlainDisplay:
             case Stage():
                 left = "" if self._time.left is None else f" ({self._time})"
                 self._say(f"{event.what} ...{left}")
-            case CriticStarted():
+            case CriticStarted() if event.budget != NO_TRAINING or (event.expected or 0.0) > _SPOKEN_SECONDS:
                 self._quarters, self._spoken_at = list(_SPOKEN_QUARTERS), 0.0
                 left = "" if self._time.left is None else f", {self._time}"
                 self._say(f"{event.critic}: {event.budget} ({event.position} of {event.critics}{left})")
