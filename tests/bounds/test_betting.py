@@ -65,6 +65,15 @@ def test_it_is_wrong_no_more_often_than_it_states(counts, kind, apart):
     assert sum(bound > truth for bound in bounds) <= allowed(runs, alpha)
 
 
+@pytest.mark.parametrize("counts", [(30, 30), (170, 100)], ids=str)
+@pytest.mark.parametrize("orders", [(1, 1), (-1, 1)], ids=["both ascending", "one descending"])
+def test_sorted_files_do_not_make_it_wrong_more_often(counts, orders):
+    """In file order, nearly all bounds would be wrong if one file ascends and the other descends."""
+    random, runs, alpha = np.random.default_rng(11), 300, 0.05
+    sides = [[np.sort(random.random(n))[::order] for n, order in zip(counts, orders, strict=True)] for _ in range(runs)]
+    assert sum(betting(a, b, alpha, (1.0, 1.0), 1.0) > 0 for a, b in sides) <= allowed(runs, alpha)
+
+
 @pytest.mark.parametrize("counts", [(2000, 2000), (1000, 3000)], ids=str)
 def test_it_is_much_closer_to_welch_than_empirical_bernstein(counts):
     random = np.random.default_rng(6)

@@ -9,7 +9,14 @@ from scipy import stats
 from tests.transport.rows import rows
 from tests.trials import exact_w1
 from wdist import estimate, gate
-from wdist.estimation.population_upper import _Block, population_upper_bound, population_upper_planned
+from wdist.estimation.population_upper import (
+    BETTING,
+    Support,
+    _Block,
+    population_upper_bound,
+    population_upper_planned,
+    upper_from_costs,
+)
 from wdist.ground_metric import L2, LINF
 from wdist.transport.coupling import Coupling, Effort
 from wdist.transport.samples import upper_bound
@@ -176,3 +183,11 @@ def test_the_blocks_follow_from_the_seed():
     x, y = random.normal(size=(64, 2)), random.normal(size=(64, 2))
     first, again, other = (upper(x, y, seed=seed).value for seed in (0, 0, 1))
     assert first == again != other
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["ascending", "descending"])
+def test_costs_of_blocks_of_sorted_files_are_bounded_by_less_than_their_mean_seldom(order):
+    """In file order, whole blocks that cost nothing and come first would let every bound fall below the mean of all."""
+    support, counts = Support(n=2000, m=2000, diameter=1.0), range(20, 320, 2)
+    bounds = [upper_from_costs(np.repeat([0.0, 1.0], count // 2)[::order], BETTING, 0.05, support) for count in counts]
+    assert sum(bound < 0.5 for bound in bounds) <= allowed(len(counts), 0.05)

@@ -9,7 +9,8 @@ If the mean is m or less, the capital is a nonnegative supermartingale and reach
 The capital falls as m grows, so the bound is the largest m for which it ever reached 1 / alpha.
 
 Assumptions: the values are independent, have the same mean, and each has a known floor :math:`\ell_i`; their order does not depend
-on them. A bet may use all earlier values.
+on them. A bet may use all earlier values. Files may be sorted, by a coordinate or by class, so each side is first put into a random
+order of its own.
 
 Departures from the source: it bets on each of two sides with half of the error probability. We bet on differences between one value
 of each side (for the longer side, a mean of several), which costs :math:`\sqrt{2 \log(1 / \alpha)}` standard errors of the
@@ -37,11 +38,13 @@ def betting(a: np.ndarray, b: np.ndarray, alpha: float, ranges: tuple[float, flo
     r"""A lower confidence bound for E a - E b.
 
     Arguments:
-        a, b: values of each side, shapes (n,) and (m,), at least one each, in an order that does not depend on them.
+        a, b: values of each side, shapes (n,) and (m,), at least one each, in any order.
         alpha: probability that the bound is wrong.
         ranges: length of an interval that contains all values of each side; its position may be unknown.
         apart: largest distance between values of ``a`` and ``b``; None if only the ranges are known.
     """
+    random = np.random.default_rng([len(a), len(b)])
+    a, b = (side[random.permutation(len(side))] for side in (a, b))
     groups = min(len(a), len(b))
     z = _means(a, groups) - _means(b, groups)
     sizes = -(-len(a) // groups) + -(-len(b) // groups)

@@ -115,7 +115,7 @@ def lower_confidence_bound(
     """A lower confidence bound for E a - E b, wrong with probability at most alpha.
 
     Arguments:
-        a, b: values of each side, shapes (n,) and (m,), at least two each, in an order that does not depend on them.
+        a, b: values of each side, shapes (n,) and (m,), at least two each, in any order.
         method: one of :data:`METHODS`, or ``auto``.
         ranges: known range of the values of each side, rounding included.
         apart: largest distance between values of different sides, if known; it sharpens betting.

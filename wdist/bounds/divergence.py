@@ -189,7 +189,7 @@ def held_out_divergence(
     """A lower confidence bound for the divergence of the populations, wrong with probability at most ``alpha``.
 
     Arguments:
-        a, b: values of the critic on held-out samples of each side, at least two each, in an order that does not depend on them.
+        a, b: values of the critic on held-out samples of each side, at least two each, in any order.
         potential: fixed before these were looked at.
         method: one of :data:`wdist.bounds.confidence.METHODS`; all but Welch's t hold for every number of samples.
         margin: left for rounding.

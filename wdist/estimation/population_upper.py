@@ -154,6 +154,8 @@ def upper_from_costs(costs: np.ndarray, bound: str, alpha: float, support: Suppo
     diameter = support.diameter * (1 + slack)
     if bound == MCDIARMID:
         return (float(costs[0]) + bounded_differences(support.n, support.m, diameter, alpha)) * (1 + slack)
+    # Blocks of streams are consecutive rows of files that may be sorted.
+    costs = costs[np.random.default_rng(len(costs)).permutation(len(costs))]
     return -lower_mean(-costs, np.full(len(costs), -diameter), alpha, diameter) * (1 + slack)
 
 
