@@ -132,6 +132,19 @@ def test_one_sided_gates_say_that_they_prove_nothing():
     assert "give --max instead" in verdict.what_would_decide
 
 
+@pytest.mark.parametrize(
+    ("maximum", "sentence"),
+    [
+        (1.9, "To pass, the upper bound must fall by 5 %: more --draws lower it, in any number of dimensions."),
+        (1.45, "The held-out estimate, 1.500, exceeds 1.45: about 100 times as many draws (--draws 40000) should make it fail"),
+    ],
+)
+def test_draws_decide_about_the_samples_of_a_and_not_more_samples(maximum, sentence):
+    """W1 from these very samples is asked about, so there cannot be more of them."""
+    drawn = Interval(on="reference", lower=1.0, upper=2.0, estimate=1.5, confidence=0.95, counts=(500, 400))
+    assert sentence in judge(Maximum(value=maximum), drawn).what_would_decide
+
+
 @given(st.floats(1e-9, 1e9), st.floats(1e-9, 1e9))
 def test_numbers_in_a_reason_show_what_they_prove(bound, limit):
     """However near a bound is to the limit, its digits lie on the proved side of it."""

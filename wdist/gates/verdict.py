@@ -163,16 +163,19 @@ def _what_would_fail(interval: Interval, limit: float) -> Iterator[str]:
 def _more_samples(why: str, interval: Interval, ratio: float, answer: Answer) -> str:
     """A sentence with the number of samples that shrinks a margin by this ratio, assuming the rate n^(-1/2)."""
     times = ratio**2
+    what = "draws" if interval.on == "reference" else "samples"  # the samples of A are what is asked about
     if times > _MOST_TIMES:
-        return f"{why}, but so narrowly that a {answer} would take over {_MOST_TIMES} times as many samples."
+        return f"{why}, but so narrowly that a {answer} would take over {_MOST_TIMES} times as many {what}."
     shown = f"{times:.1f}" if times < 10 else f"{times:.0f}"
     counts = ""
-    if interval.size is not None:  # larger blocks would be nearer to each other, and the limit with them
+    if interval.on == "reference" and interval.counts is not None:
+        counts = f" (--draws {float(f'{times * interval.counts[1]:.2g}'):.0f})"
+    elif interval.size is not None:  # larger blocks would be nearer to each other, and the limit with them
         counts = f", with --blocks {interval.size},"
     elif interval.counts is not None:
         needed = float(f"{times * max(interval.counts):.2g}")
         counts = f" ({needed:,.0f} {'' if interval.anytime else 'held out '}a side)"
-    return f"{why}: about {shown} times as many samples{counts} should make it {answer} (an estimate, not a bound)."
+    return f"{why}: about {shown} times as many {what}{counts} should make it {answer} (an estimate, not a bound)."
 
 
 def _what_would_detect(rule: Rule, interval: Interval) -> Iterator[str]:
@@ -200,6 +203,8 @@ def _what_would_pass(rule: Rule, limit: float, upper: float, on: On) -> str:
         return f"{fall} or the baseline must be known more precisely: more samples in both runs narrow all four bounds{other}."
     if on == "samples":
         how = "an optimal coupling may lower it, but may be too costly for so many samples (try ?limit=5000 on both sides)"
+    elif on == "reference":
+        how = "more --draws lower it, in any number of dimensions"
     else:
         how = "more samples of both sides lower it, though slowly in high dimension"
     return f"{fall}: {how}. A maximum of {at_most(upper)} would pass."
