@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wdist.lipschitz.linalg.norms import divided_by_norm, spectral_norm_estimate
+from wdist.lipschitz.linalg.norms import divided_by_norm
 from wdist.lipschitz.linalg.orthonormalise import (
     add_product,
     add_product_,
@@ -21,7 +21,7 @@ from wdist.lipschitz.linalg.orthonormalise import (
     safe_scale,
 )
 from wdist.lipschitz.linalg.rounding import float32_products
-from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
+from wdist.lipschitz.linear import LipschitzLinear, PowerIteratedLinear
 
 _TIGHT_RETRACTIONS = 3  # enough for any defect that training leaves
 _SMALL_DEFECT = 3e-4  # a retraction squares the defect, so one from below this leaves only float32 rounding
@@ -71,7 +71,7 @@ class OrthonormalLinear(LipschitzLinear):
         return polar_factor(self.exact_weight)
 
 
-class UnrolledBjorckLinear(LipschitzLinear):
+class UnrolledBjorckLinear(PowerIteratedLinear):
     """A linear layer whose W results from Björck iterations on parameter / scale, differentiated in every forward pass.
 
     The scale is a power-iteration estimate of the spectral norm, which may be too small; the iterations tolerate norms up to sqrt 3
@@ -85,17 +85,6 @@ class UnrolledBjorckLinear(LipschitzLinear):
     learning_rate = 0.01
     iterations = 3
 
-    def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator, options: ConstraintOptions | None = None) -> None:
-        super().__init__(inputs, outputs, generator=generator, options=options)
-        self.register_buffer("leading", torch.randn(inputs, generator=generator))
-        self.leading: Tensor
-
-    def _scaled(self, W: Tensor) -> Tensor:
-        if self.options.scaling == "norms":
-            return W / safe_scale(W)
-        sigma, self.leading = spectral_norm_estimate(W, self.leading.to(W), iterations=1 if self.training else 0)
-        return W / sigma
-
     def _iterated(self, W: Tensor, iterations: int) -> Tensor:
         order = self.options.order
         beta = self.options.beta if self.options.beta is not None and order == 1 else self.beta
@@ -103,13 +92,8 @@ class UnrolledBjorckLinear(LipschitzLinear):
 
     def training_weight(self) -> Tensor:
         iterations = (self.options.iterations or self.iterations) if self.training else _TIGHT_UNROLLED
-        return self._iterated(self._scaled(self.weight), iterations)
-
-    @torch.no_grad()
-    def constrain_(self, *, tightly: bool = False) -> None:
-        """Refines the estimate of the spectral norm if it is the scale."""
-        if tightly and self.options.scaling == "spectral":
-            _, self.leading = spectral_norm_estimate(self.weight, self.leading, iterations=20)
+        scaled = self.weight / safe_scale(self.weight) if self.options.scaling == "norms" else self.normalised()
+        return self._iterated(scaled, iterations)
 
     @torch.no_grad()
     def plain_weight(self) -> Tensor:

@@ -12,14 +12,14 @@ from torch.nn.utils.parametrizations import orthogonal
 
 from wdist.errors import UsageError
 from wdist.lipschitz.bjorck import OrthonormalLinear, UnrolledBjorckLinear
-from wdist.lipschitz.linalg.norms import spectral_norm_estimate, to_maximum_norm_bound
+from wdist.lipschitz.linalg.norms import to_maximum_norm_bound
 from wdist.lipschitz.linalg.orthonormalise import bjorck, orthonormal_initial, polar_factor
-from wdist.lipschitz.linear import ClippedLinear, ConstraintOptions, LipschitzLinear, UnconstrainedLinear
+from wdist.lipschitz.linear import ClippedLinear, ConstraintOptions, LipschitzLinear, PowerIteratedLinear, UnconstrainedLinear
 
 _ON_ONE_ENTRY = 0.95  # fraction of a row's initial norm on a single entry
 
 
-class SpectralNormLinear(LipschitzLinear):
+class SpectralNormLinear(PowerIteratedLinear):
     """A linear layer divided by a power-iteration estimate of its spectral norm; gradients flow through the estimate.
 
     References:
@@ -30,22 +30,8 @@ class SpectralNormLinear(LipschitzLinear):
     title = "spectral normalisation"
     side_by_side = True
 
-    def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator, options: ConstraintOptions | None = None) -> None:
-        super().__init__(inputs, outputs, generator=generator, options=options)
-        self.register_buffer("leading", torch.randn(inputs, generator=generator))
-        self.leading: Tensor
-
     def training_weight(self) -> Tensor:
-        sigma, leading = spectral_norm_estimate(self.weight, self.leading, iterations=1 if self.training else 0)
-        if self.training:
-            self.leading.copy_(leading)
-        return self.weight / sigma[..., None, None]
-
-    @torch.no_grad()
-    def constrain_(self, *, tightly: bool = False) -> None:
-        """Refines the estimate before an evaluation; in training every forward pass does one iteration."""
-        if tightly:
-            self.leading.copy_(spectral_norm_estimate(self.weight, self.leading, iterations=20)[1])
+        return self.normalised()
 
 
 class ParsevalLinear(LipschitzLinear):

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from wdist.lipschitz.linalg.norms import divided_by_norm
+from wdist.lipschitz.linalg.norms import divided_by_norm, spectral_norm_estimate
 from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial
 
 _CLIP, _CLIPPED_INPUTS = 0.01, 512  # the clipping constant of the source, and the size of its layers
@@ -86,6 +86,28 @@ class LipschitzLinear(nn.Module):
     def exact_weight(self) -> Tensor:
         """The weight in training, in float64 on the CPU."""
         return self.weight.detach().double().cpu()
+
+
+class PowerIteratedLinear(LipschitzLinear):
+    """A linear layer with an estimate of its spectral norm, refined by a power iteration in each forward pass of the training."""
+
+    def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator, options: ConstraintOptions | None = None) -> None:
+        super().__init__(inputs, outputs, generator=generator, options=options)
+        self.register_buffer("leading", torch.randn(inputs, generator=generator))
+        self.leading: Tensor
+
+    def normalised(self) -> Tensor:
+        """The weight over the estimate, through which gradients flow."""
+        sigma, leading = spectral_norm_estimate(self.weight, self.leading, iterations=1 if self.training else 0)
+        if self.training:
+            self.leading.copy_(leading)
+        return self.weight / sigma[..., None, None]
+
+    @torch.no_grad()
+    def constrain_(self, *, tightly: bool = False) -> None:
+        """Refines the estimate before an evaluation."""
+        if tightly:
+            self.leading.copy_(spectral_norm_estimate(self.weight, self.leading, iterations=20)[1])
 
 
 class UnconstrainedLinear(LipschitzLinear):
