@@ -56,16 +56,13 @@ class BenchRequest:
         """Conditions of a suite, with its own seeds and budget unless the user gives others."""
         from wdist.studies.study import Conditions, Share
 
-        if self.budget is not None and study.budget is None:
-            raise UsageError(f"--budget has no effect on {study.name}; leave it out")
-        if self.data is not None and not study.takes_data:
-            raise UsageError(f"--data has no effect on {study.name}; leave it out")
-        if self.trials is not None and study.trials is None:
-            raise UsageError(f"--trials has no effect on {study.name}; leave it out")
+        idle = {"budget": study.budget is None, "data": not study.takes_data, "trials": study.trials is None}
+        for name in (name for name, unused in idle.items() if unused and getattr(self, name) is not None):
+            raise UsageError(f"--{name} has no effect on {study.name}; leave it out")
         number, of = read_shard(self.shard)
         if of > 1 and not study.divisible:
             raise UsageError(f"the rows of {study.name} must be measured on one machine, one after another; leave out --shard")
-        count = self.seeds or (study.quick_seeds if self.quick else study.seeds)
+        count = self.seeds or (1 if self.quick else study.seeds)
         return Conditions(
             quick=self.quick,
             seeds=tuple(range(self.seed, self.seed + count)),

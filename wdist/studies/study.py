@@ -294,8 +294,7 @@ class Study:
     """Draws the conclusion from the rows, at least one and perhaps not all, unless ``measure`` yields one."""
     tables: tuple[StudyTable, ...] = ()
     seeds: int = 1
-    """Number of seeds of the full form."""
-    quick_seeds: int = 1
+    """Number of seeds of the full form; the quick one has a single seed."""
     budget: str | None = None
     """Training time of one pair in the full form; None if the study takes none."""
     quick_budget: str | None = None

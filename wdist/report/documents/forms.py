@@ -454,7 +454,7 @@ FORMS = Forms(
     Form(
         "SuiteDocument",
         f"{_STUDY}:Study",
-        "what title seeds quick_seeds budget quick_budget",
+        "what title seeds budget quick_budget",
         special={"what": Key("str", value="name")},
     ),
     Form(
