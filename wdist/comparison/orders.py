@@ -136,12 +136,10 @@ def reference_order(entries: Sequence[Entry]) -> Order:
 
 
 def detected_order(entries: Sequence[Entry], found: Mapping[str, tuple[Found, ...]], *, alpha: float) -> Order:
-    """The order of what critics find on fresh samples; without folds, on one held-out part of the samples.
+    """The order of what critics find on fresh samples, wrong with probability at most ``alpha``.
 
-    Arguments:
-        entries: the sources.
-        found: held-out values of the critics that judge each source, fold by fold, by its name.
-        alpha: probability of claiming a wrong order.
+    ``found`` holds the values of the critics that judge each source, fold by fold, by its name; without folds, those on one
+    held-out part of the samples.
     """
     rises = {entry.name: entry.estimate.critic.rise for entry in entries}
 

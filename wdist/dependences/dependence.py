@@ -106,18 +106,9 @@ def run_dependence(
     *,
     observer: Observer | None,
 ) -> Dependence:
-    """Measures the dependence between columns of a table, with validated options.
+    """Measures the dependence between columns with validated options; arguments, result and errors as for :func:`wdist.dependence`.
 
-    Arguments:
-        table: address, array, data frame or open source: independent rows.
-        columns: names of the columns x.
-        with_: names of the columns y; None for all others.
-        options: options of the critic; ``confidence`` is that of both bounds for the populations together, and that of the test.
-        observer: receives progress events.
-
-    Raises:
-        WdistError: bad input, before anything is trained.
-        KeyboardInterrupt: Ctrl-C came before anything was proved.
+    The confidence of the options is that of both bounds for the populations together, and that of the test.
     """
     began, observer = now(), observer or Silent()
     _check_options(options)

@@ -112,18 +112,9 @@ def run_drift(
     maximum: float | str | None = None,
     observer: Observer | None = None,
 ) -> Drift:
-    """Compares two tables, with validated options.
+    """Compares two tables with validated options; arguments, result and errors as for :func:`wdist.drift`.
 
-    Arguments:
-        reference, current: addresses, arrays, data frames or open sources, each a table of rows.
-        options: options of the joint distance; ``confidence`` is that of the whole result, and ``seed`` also that of the tests.
-        maximum: limit of the joint distance, as for a gate: a number for W1 of the distributions; ``reference+10%`` or ``3sd`` for
-            distances between blocks, relative to the reference against itself.
-        observer: receives progress events.
-
-    Raises:
-        WdistError: bad input, before anything is trained.
-        KeyboardInterrupt: Ctrl-C came before the joint distance was bounded.
+    The confidence of the options is that of the whole result, and their seed also that of the tests.
     """
     began = now()
     observer = observer or Silent()

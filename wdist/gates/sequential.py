@@ -83,16 +83,9 @@ class UntilDecided:
 def run_until_decided(
     a: Any, b: Any, options: EstimateOptions, limits: GateLimits, until: UntilDecided, *, observer: Observer | None = None
 ) -> GateResult:
-    """Judges batch by batch until the gate passes or fails, or a limit of samples or time is reached.
+    """Judges batch by batch until the gate passes or fails, or a limit of samples or time is reached, as :func:`wdist.gate` does.
 
-    Arguments:
-        a, b: the reference and the source to judge, as for :func:`wdist.gate`; rows are read in random order.
-        options: options of the critics; a number of steps is that of each training.
-        limits: a maximum for what critics detect.
-
-    Raises:
-        WdistError: bad input, or options that a sequential gate does not take.
-        KeyboardInterrupt: Ctrl-C came before the first batch was judged.
+    Rows are read in random order, and a number of steps is that of each training.
     """
     rule = _rule(options, limits)
     observer, began, interruption = observer or Silent(), now(), Interruption()
@@ -117,11 +110,7 @@ def run_until_decided(
 
 
 def _rule(options: EstimateOptions, limits: GateLimits) -> Maximum:
-    """The only rule of a sequential gate.
-
-    Raises:
-        UsageError: another rule is given, or an option that would have no effect.
-    """
+    """The only rule of a sequential gate; UsageError if another one is given, or an option that would have no effect."""
     if limits.maximum is None or limits.baseline is not None or limits.max_lower is not None:
         raise UsageError("--until-decided decides about --max T only; give --max alone")
     if limits.on != "detected":

@@ -98,12 +98,7 @@ def keeping(checkpoint: Any, resume: Any, command: str, *options: Any, **others:
 
 @contextmanager
 def listening(progress: bool | None, observer: Listener | None) -> Iterator[Observer]:
-    """The observer of a call: the display, if progress is shown, and the caller's own observer.
-
-    Arguments:
-        progress: whether to show progress on stderr or in the notebook; by default only in terminals and notebooks.
-        observer: the caller's observer.
-    """
+    """The observer of a call: the display, if progress is shown (by default in terminals and notebooks), and the caller's own."""
     own = _observer_of(observer)
     with ExitStack() as stack:
         display = stack.enter_context(_display(accepted("progress", progress, bool, None)))

@@ -78,12 +78,7 @@ def _tested(detected: Detected | None) -> str:
 
 
 def _not_proved(detected: Detected | None, upper: float | None) -> str:
-    """The conclusion if no lower bound for the populations is above 0, from the test of the main critic's values.
-
-    Arguments:
-        detected: the test; None if there was none.
-        upper: upper bound for the populations; None if there is none.
-    """
+    """The conclusion if no lower bound for the populations is above 0, from the test of the main critic's values."""
     if detected is None:
         return "No difference is proved at this sample size"
     if detected.significant:

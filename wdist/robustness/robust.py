@@ -170,18 +170,7 @@ class Robustness(Plottable):
 
 
 def run_robust(model: Any, data: Any, labels: Any, *, options: RobustOptions, observer: Observer | None) -> Robustness:
-    """Certifies a classifier on labelled samples and attacks the samples that are not certified, with validated options.
-
-    Arguments:
-        model: the address of a saved classifier or of any network (``weights.pt?factory=module:Class``), a
-            :class:`FrozenClassifier`, one in training, which is frozen, or any torch module from samples to logits.
-        data, labels: samples and classes, as for :func:`wdist.data.labels.read_labelled`.
-        options: options of the run.
-        observer: receives progress events.
-
-    Raises:
-        WdistError: bad input, or a classifier without a finite Lipschitz bound.
-    """
+    """Certifies and attacks with validated options; arguments, result and errors as for :func:`wdist.robust`."""
     began, observer, interruption = time.perf_counter(), observer or Silent(), Interruption()
     observer.notify(Stage(what="reading the samples"))
     samples = read_labelled(data, labels, options.access, seed=options.seed)

@@ -80,11 +80,7 @@ class LossSettings:
 class ClassifierNetwork(DenseCritic):
     """Fully connected layers with an activation between them, one output for each class, times a factor.
 
-    Arguments:
-        dim: number of coordinates of a sample.
-        classes: number of outputs.
-        settings: settings of the network.
-        generator: generator of the initial weights, on the CPU.
+    The generator, which draws the initial weights, is on the CPU.
 
     Raises:
         UsageError: the groups of the activation do not divide the units of a layer.

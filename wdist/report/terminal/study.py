@@ -61,11 +61,7 @@ def rendered_suites(suites: Iterable[Study]) -> RenderableType:
 
 
 def rendered_reproductions(forecasts: Iterable[tuple[Study, float, float]]) -> RenderableType:
-    """All tables and figures of ``wdist reproduce``.
-
-    Arguments:
-        forecasts: each with the seconds of its quick and of its full form on this machine.
-    """
+    """All tables and figures of ``wdist reproduce``, each with the seconds of its quick and of its full form on this machine."""
     table = plain_table()
     table.add_column("name", no_wrap=True, style="bold")
     table.add_column("title")

@@ -186,20 +186,12 @@ def _estimated(problem: Problem, random: np.random.Generator, *, lambda_: float 
 
 
 def _of_proof(problem: Problem, _: Truth) -> Iterator[Claim]:
-    """A proof, which must be confirmed, and forged copies: the bounds that verification proves, and claims that it confirms.
-
-    Raises:
-        AssertionError: the proof itself is not confirmed.
-    """
+    """A proof, which must be confirmed, and forged copies: the bounds that verification proves, and claims that it confirms."""
     yield from _of_proof_and_forgeries(problem, np.random.default_rng(problem.seed), lambda_=None)
 
 
 def _of_divergence(problem: Problem, truth: Truth) -> Iterator[Claim]:
-    """Like :func:`_of_proof`, for a proof about a divergence, with W1 times lambda between 0.1 and 100 nats.
-
-    Raises:
-        AssertionError: the proof itself is not confirmed.
-    """
+    """Like :func:`_of_proof`, for a proof about a divergence, with W1 times lambda between 0.1 and 100 nats."""
     random, typical = np.random.default_rng(problem.seed), float(truth.high)
     lambda_ = 10.0 ** random.uniform(-1, 2) / typical if typical > 0 else 0.0
     if LEAST_LIPSCHITZ <= lambda_ <= LARGEST_LIPSCHITZ and _divergence_of(problem, lambda_) is not None:

@@ -247,13 +247,7 @@ def _read_bytes(paths: Sequence[Path]) -> None:
 
 
 def measured(case: Case, addresses: Sequence[str], folder: Path) -> StreamRow:
-    """Reads, estimates and trains in this process.
-
-    Arguments:
-        case: the case that the files belong to.
-        addresses: addresses of both sides.
-        folder: a folder that holds their files and nothing else.
-    """
+    """Reads, estimates and trains in this process; the folder holds the files of both addresses, and nothing else."""
     files = _files(folder)
     size = sum(path.stat().st_size for path in files)
     _uncache(files)

@@ -57,10 +57,7 @@ REGULARISERS = {
 class LeNet(nn.Module):
     """LeNet-5 with a constraint on the unfolded kernels and on the matrices, max-pooling, and a factor on the logits.
 
-    Arguments:
-        name: name of the activation, which acts on the channels of a pixel.
-        regulariser: constraint, factor and dropout.
-        generator: generator of the initial weights, on the CPU.
+    The activation acts on the channels of a pixel.
     """
 
     constrain_every = 1

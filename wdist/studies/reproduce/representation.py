@@ -69,13 +69,7 @@ class Views(NamedTuple):
 
 
 class DigitViews:
-    """Draws pairs of views from labelled images.
-
-    Arguments:
-        data: images of 28 x 28 pixels.
-        count: number of digits in a view.
-        generator: generator of the draws.
-    """
+    """Draws pairs of views, each of ``count`` digits, from labelled images of 28 x 28 pixels."""
 
     resumable = ("_generator",)
 
@@ -98,13 +92,7 @@ class DigitViews:
 
 
 class Encoders(nn.Module):
-    """Encoders g and h, one for each view.
-
-    Arguments:
-        count: number of digits in a view.
-        constraint: constraint on both encoders, ``bjorck`` or ``none``.
-        seed: seed of the weights.
-    """
+    """Encoders g and h, one for each view of ``count`` digits, under a constraint, ``bjorck`` or ``none``."""
 
     def __init__(self, count: int, constraint: str, seed: int) -> None:
         super().__init__()

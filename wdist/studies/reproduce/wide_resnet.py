@@ -99,11 +99,8 @@ class _Channels(nn.Module):
 class WideResNet(nn.Module):
     """A wide residual network for flattened images of 3 x 32 x 32, which it shifts and mirrors in training.
 
-    Arguments:
-        depth: number of convolutions, 6 n + 4.
-        widening: factor on the 16, 32 and 64 channels of the three groups.
-        name: name of the activation.
-        beta: step of the Parseval update; 0 for none.
+    It has ``depth`` convolutions (6 n + 4), and ``widening`` times 16, 32 and 64 channels in its three groups; ``name`` names the
+    activation, and ``beta`` is the step of the Parseval update, 0 for none.
     """
 
     constrain_every = 1
