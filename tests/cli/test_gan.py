@@ -44,7 +44,7 @@ def test_resuming_takes_what_is_in_the_folder_and_says_so(wdist, samples):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("-o", "run"), "--data ADDRESS"),
+        (("-o", "run"), "name them with --data ADDRESS, or continue a training with --resume"),
         (("-o", "run", "--resume"), "nothing to resume"),
         (("--data", "{digits}"), "--output"),
         (("--data", "{digits}", "-o", "taken"), "is a file"),

@@ -133,7 +133,7 @@ def test_a_baseline_is_compared_on_the_same_blocks_of_the_reference(sides, tmp_p
 
 
 def test_too_few_samples_and_proofs_are_refused(sides):
-    with pytest.raises(UsageError, match='on="block" needs independent samples'):
+    with pytest.raises(UsageError, match='on="block" needs independent samples, at least 20 of each side and 8 times blocks'):
         judged((sides[0], sides[0]), 1.0)
     with pytest.raises(UsageError, match='not what on="block" judges'):
         judged(sides, 1.0, proof="p.safetensors")

@@ -121,7 +121,7 @@ def train_gan(
     folder, chosen = expanded(str(folder)), choose_device(device)
     limit = _limit(steps, budget)
     if settings is None and not resume:
-        raise UsageError("a new training needs images; name them with --data ADDRESS")
+        raise UsageError("a new training needs images; name them with --data ADDRESS, or continue a training with --resume")
     with files.claimed(folder, resume=resume) as saved:
         if saved is not None:
             if steps is None and budget is None and saved.goal is not None:

@@ -12,7 +12,7 @@ from wdist.data.comparable import surveyed
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import EndlessSource, Source
 from wdist.errors import CertificateError, UsageError
-from wdist.estimation.blocks import above_reference, growth
+from wdist.estimation.blocks import LEAST_GROUPS, above_reference, growth
 from wdist.estimation.estimate import run_estimate
 from wdist.estimation.options import AUTO, DEFAULT, NONE, EstimateOptions
 from wdist.estimation.proof import proof_of_estimate
@@ -292,8 +292,8 @@ def _between_blocks(found: Estimate) -> Interval:
     block = found.block
     if block is None:
         raise UsageError(
-            "--on block needs independent samples, at least 20 of each side and enough for --blocks, and distances that vary; give "
-            "more samples, or use --on samples"
+            f"--on block needs independent samples, at least 20 of each side and {2 * LEAST_GROUPS} times --blocks, and distances that "
+            "vary; give more samples or smaller blocks, or use --on samples"
         )
     return _two_sided(block, on="block", size=block.size, asymptotic=block.method == "student")
 
