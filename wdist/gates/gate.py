@@ -292,8 +292,8 @@ def _between_blocks(found: Estimate) -> Interval:
     block = found.block
     if block is None:
         raise UsageError(
-            f"--on block needs independent samples, at least 20 of each side and {2 * LEAST_GROUPS} times --blocks, and distances that "
-            "vary; give more samples or smaller blocks, or use --on samples"
+            f"--on block needs independent samples, at least 20 of each side and {2 * LEAST_GROUPS} times --blocks, and distances "
+            "that vary; give more samples or smaller blocks, or use --on samples"
         )
     return _two_sided(block, on="block", size=block.size, asymptotic=block.method == "student")
 
