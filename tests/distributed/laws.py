@@ -38,7 +38,7 @@ from wdist.training.observer import CriticStarted, Stage
 from wdist.training.optimizers import make_optimizers
 from wdist.training.shared_batches import SharedBatches
 from wdist.training.step import TrainingStep
-from wdist.transport.blocks import couple
+from wdist.transport.blocks import Work, couple
 from wdist.transport.column_generation import column_generation
 from wdist.transport.pricing import Pricing
 
@@ -176,7 +176,7 @@ def blocks_find_the_same_coupling():
 
     def work():
         random = np.random.default_rng(1)
-        return arrays(couple(X, FAR, *units, size=100, rounds=3, random=random, metric=ground_metric("l2")))
+        return arrays(couple(X, FAR, *units, Work(parts=1, size=100, rounds=3), random=random, metric=ground_metric("l2")))
 
     same(work)
 

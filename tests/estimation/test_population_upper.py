@@ -18,25 +18,15 @@ from wdist.estimation.population_upper import (
     upper_from_costs,
 )
 from wdist.ground_metric import L2, LINF
-from wdist.transport.coupling import Coupling, Effort
+from wdist.transport.coupling import Coupling, Effort, Execution, Sides
 from wdist.transport.samples import upper_bound
 
 PLENTY = Effort(seconds=60, nbytes=1 << 30)
 
 
 def upper(x, y, *, alpha=0.05, diameter=None, effort=PLENTY, seed=0, metric=L2, whole=None, deadline=math.inf):
-    return population_upper_bound(
-        rows(x),
-        rows(y),
-        prepare=lambda z: z,
-        alpha=alpha,
-        diameter=diameter,
-        effort=effort,
-        seed=seed,
-        metric=metric,
-        whole=whole,
-        deadline=deadline,
-    )
+    sides, execution = Sides(a=rows(x), b=rows(y), metric=metric), Execution(deadline=deadline)
+    return population_upper_bound(sides, alpha=alpha, diameter=diameter, effort=effort, seed=seed, whole=whole, execution=execution)
 
 
 @pytest.mark.parametrize("diameter", [None, 20.0])
@@ -72,7 +62,7 @@ def test_the_spread_of_dual_variables_is_seldom_too_small_and_on_average_tighter
     for seed in range(runs):
         x, y = (random.normal(size=(n, dim)) for n in counts)
         x[:, 0] += 3
-        whole = upper_bound(rows(x), rows(y), prepare=lambda z: z, effort=PLENTY, seed=0, metric=metric)
+        whole = upper_bound(Sides(a=rows(x), b=rows(y), metric=metric), effort=PLENTY, seed=0)
         found = upper(x, y, alpha=0.2, metric=metric, whole=whole)
         wrong += found.value < 3
         gained += upper(x, y, alpha=0.2, metric=metric, seed=seed).value - found.value
@@ -97,7 +87,7 @@ def test_of_bounded_sides_it_holds_at_every_sample_size(n, share):
 def test_of_unbounded_sides_it_states_nothing_if_nothing_varies(of_all):
     """A value of 1000 in one of a thousand samples that none of them shows: W1 is 1 more than the samples say, or anything else."""
     for x, y in ((np.zeros((90, 2)), np.zeros((70, 2))), (np.ones((90, 2)), np.zeros((70, 2)))):
-        whole = upper_bound(rows(x), rows(y), prepare=lambda z: z, effort=PLENTY, seed=0) if of_all else None
+        whole = upper_bound(Sides(a=rows(x), b=rows(y)), effort=PLENTY, seed=0) if of_all else None
         assert upper(x, y, whole=whole).value == math.inf
         assert upper(x, y, diameter=2.0).value < math.inf
 

@@ -67,7 +67,7 @@ def test_bounds_for_bounded_values_hold_for_rare_ones(n, method):
 def test_the_interval_for_the_populations_misses_the_truth_no_oftener_than_it_says(diameter):
     """Both ends at once, at half the error each: from one sample set a critic's lower end and the blocks' upper end."""
     from wdist.estimation.population_upper import population_upper_bound
-    from wdist.transport.coupling import Effort
+    from wdist.transport.coupling import Effort, Sides
 
     truth, runs, wrong = 0.5, 60, 0
     units = Units(bounds=None if diameter is None else (0.0, 1.0))
@@ -77,9 +77,7 @@ def test_the_interval_for_the_populations_misses_the_truth_no_oftener_than_it_sa
         a[:, 0], b[:, 0] = 0.5 + a[:, 0] / 2, b[:, 0] / 2
         pair = pair_of(open_values(a, units), open_values(b, units), seed=seed)
         upper = population_upper_bound(
-            pair.a.everything,
-            pair.b.everything,
-            prepare=lambda x: x,
+            Sides(a=pair.a.everything, b=pair.b.everything),
             alpha=0.1,
             diameter=diameter,
             effort=Effort(),

@@ -16,7 +16,7 @@ from wdist.checkpoints.folder import kept
 from wdist.ground_metric import L2
 from wdist.transport import blocks
 from wdist.transport.blocks import Work, _members, _units, affordable_work, block_coupling, couple, tree_seconds
-from wdist.transport.coupling import Effort, computed_cost, cost_above
+from wdist.transport.coupling import Effort, Sides, computed_cost, cost_above
 
 KINDS = ("plane", "many dimensions", "ties", "clusters")
 
@@ -38,7 +38,7 @@ def sides(kind, counts, seed=0):
 def plan_of(x, y, *, size, rounds, seed=0):
     x, y = torch.from_numpy(x), torch.from_numpy(y)
     units = np.full(len(x), len(y)), np.full(len(y), len(x))
-    return couple(x, y, *units, size=size, rounds=rounds, random=np.random.default_rng(seed), metric=L2)
+    return couple(x, y, *units, Work(parts=1, size=size, rounds=rounds), random=np.random.default_rng(seed), metric=L2)
 
 
 @pytest.mark.parametrize("counts", [(120, 120), (100, 161), (37, 400), (130, 55), (1, 70)], ids=str)
@@ -85,7 +85,7 @@ def test_one_block_of_everything_is_optimal():
 @pytest.mark.parametrize("counts", [(5000, 5000), (4500, 6001)], ids=str)
 def test_samples_that_do_not_fit_into_memory_are_divided_first(nbytes, counts):
     x, y = sides("plane", counts)
-    found = block_coupling(rows(x), rows(y), prepare=lambda z: z, effort=Effort(seconds=0.5, nbytes=nbytes), seed=0, metric=L2)
+    found = block_coupling(Sides(a=rows(x), b=rows(y)), effort=Effort(seconds=0.5, nbytes=nbytes), seed=0)
     work = affordable_work(*counts, 2, Effort(seconds=0.5, nbytes=nbytes))
     assert (work.parts > 1) == (nbytes == 1 << 18)
     assert not found.exact
@@ -95,7 +95,7 @@ def test_samples_that_do_not_fit_into_memory_are_divided_first(nbytes, counts):
 def test_the_cost_is_the_same_if_the_plan_is_not_kept():
     x, y = (rows(side) for side in sides("plane", (4500, 6001)))
     kept, cost_only = (
-        block_coupling(x, y, prepare=lambda z: z, effort=Effort(seconds=0.5, nbytes=1 << 18, keep_plan=keep), seed=0, metric=L2)
+        block_coupling(Sides(a=x, b=y), effort=Effort(seconds=0.5, nbytes=1 << 18, keep_plan=keep), seed=0)
         for keep in (True, False)
     )
     assert kept.plan is not None
@@ -120,12 +120,9 @@ def test_a_short_tree_is_better_than_no_bound():
     costs = []
     for levels in (None, 4, 1):
         found = block_coupling(
-            rows(x),
-            rows(y),
-            prepare=lambda z: z,
+            Sides(a=rows(x), b=rows(y)),
             effort=Effort(),
             seed=0,
-            metric=L2,
             work=Work(parts=1, size=50, rounds=0, levels=levels),
         )
         costs.append(found.cost)
@@ -162,7 +159,7 @@ class Streamed:
 def test_streamed_rows_are_never_all_in_memory():
     a, b = (Streamed(torch.from_numpy(side)) for side in sides("plane", (9000, 12_000)))
     effort = Effort(seconds=1.0, nbytes=1 << 18)
-    assert block_coupling(a, b, prepare=lambda z: z, effort=effort, seed=0, metric=L2).cost < 1.3 * 2**0.5
+    assert block_coupling(Sides(a=a, b=b), effort=effort, seed=0).cost < 1.3 * 2**0.5
     parts = affordable_work(9000, 12_000, 2, effort).parts
     assert parts > 2
     assert max(a.most / 9000, b.most / 12_000) < 1 / parts + 0.01
@@ -188,8 +185,7 @@ def test_units_of_parts_add_up_to_the_marginals(n, parts):
 def test_the_seed_determines_the_blocks():
     x, y = sides("plane", (700, 700))
     first, again, other = (
-        block_coupling(rows(x), rows(y), prepare=lambda z: z, effort=Effort(seconds=0.02), seed=seed, metric=L2).cost
-        for seed in (0, 0, 1)
+        block_coupling(Sides(a=rows(x), b=rows(y)), effort=Effort(seconds=0.02), seed=seed).cost for seed in (0, 0, 1)
     )
     assert again == pytest.approx(first, rel=1e-12)
     assert abs(other - first) > 1e-9 * first
@@ -236,7 +232,7 @@ def test_a_coupling_that_is_killed_goes_on_to_the_same_plan(tmp_path, monkeypatc
     a, b = rows(x), rows(y)
 
     def coupled():
-        found = block_coupling(a, b, prepare=lambda z: z, effort=Effort(), seed=0, metric=L2, work=Work(parts=2, size=40, rounds=4))
+        found = block_coupling(Sides(a=a, b=b), effort=Effort(), seed=0, work=Work(parts=2, size=40, rounds=4))
         return found.cost, *(getattr(found.plan, name).tolist() for name in ("rows", "columns", "mass"))
 
     whole = coupled()

@@ -15,7 +15,7 @@ from wdist.ground_metric import L2, METRICS
 from wdist.transport import column_generation as module
 from wdist.transport import pricing, refinement
 from wdist.transport.column_generation import column_generation
-from wdist.transport.coupling import Effort, Execution
+from wdist.transport.coupling import Effort, Execution, Sides
 from wdist.transport.samples import upper_bound
 
 BETWEEN = Effort(seconds=30, nbytes=700 * 600 * 56)
@@ -123,7 +123,7 @@ def test_crowded_blocks_keep_the_most_violated_pair_of_every_row(monkeypatch):
 def test_samples_beyond_the_dense_solver_are_coupled_by_column_generation():
     random = np.random.default_rng(2)
     x, y = normals(700, 600, 5, random)
-    found = upper_bound(rows(x), rows(y), prepare=lambda side: side, effort=BETWEEN, seed=0, metric=L2)
+    found = upper_bound(Sides(a=rows(x), b=rows(y)), effort=BETWEEN, seed=0)
     truth = exact(x, y, np.full(700, 1 / 700), np.full(600, 1 / 600))
     assert found.method == "transport by column generation"
     assert truth <= found.cost <= truth * 1.0011
@@ -135,7 +135,7 @@ def test_values_beyond_float32_are_left_to_blocks():
     random = np.random.default_rng(2)
     x, y = normals(700, 600, 5, random)
     x[0] = 1e12
-    assert "blocks" in upper_bound(rows(x), rows(y), prepare=lambda side: side, effort=BETWEEN, seed=0, metric=L2).method
+    assert "blocks" in upper_bound(Sides(a=rows(x), b=rows(y)), effort=BETWEEN, seed=0).method
 
 
 def test_an_interruption_keeps_what_is_proved():

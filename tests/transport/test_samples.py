@@ -8,7 +8,7 @@ import torch
 from tests.transport.rows import rows
 from tests.trials import exact_w1
 from wdist.ground_metric import L2, METRICS
-from wdist.transport.coupling import Effort
+from wdist.transport.coupling import Effort, Sides
 from wdist.transport.samples import affordable, upper_bound
 
 PLENTY = Effort(seconds=60, nbytes=1 << 30)
@@ -17,7 +17,7 @@ IN_BLOCKS = Effort(seconds=0.3, nbytes=0)
 
 
 def bound(x, y, *, effort=PLENTY, prepare=lambda x: x, seed=0, metric=L2):
-    return upper_bound(rows(x), rows(y), prepare=prepare, effort=effort, seed=seed, metric=metric)
+    return upper_bound(Sides(a=rows(x), b=rows(y), prepare=prepare, metric=metric), effort=effort, seed=seed)
 
 
 @pytest.mark.parametrize("counts", [(50, 50), (40, 61), (7, 300), (1, 5), (2, 2)], ids=str)

@@ -11,7 +11,7 @@ from wdist.data.sources.arrays import open_values
 from wdist.data.sources.source import FiniteSource, SelectedRows, Source, random_stream
 from wdist.data.survey import MINIMUM_ROWS
 from wdist.ground_metric import GroundMetric
-from wdist.transport.coupling import Effort
+from wdist.transport.coupling import Effort, Sides
 from wdist.transport.samples import upper_bound
 
 LEAST_ROWS = 2 * MINIMUM_ROWS
@@ -64,6 +64,6 @@ def _sample(source: Source, *, side: int, seed: int) -> Tensor:
 
 def _transport(x: Tensor, y: Tensor, metric: GroundMetric) -> float | None:
     """W1 between two sets of samples; None if transport was not solved exactly."""
-    sides = [ResidentRows(values=side, info=open_values(side).info) for side in (x, y)]
-    coupling = upper_bound(sides[0], sides[1], prepare=lambda rows: rows, effort=_EFFORT, seed=0, metric=metric)
+    a, b = (ResidentRows(values=side, info=open_values(side).info) for side in (x, y))
+    coupling = upper_bound(Sides(a=a, b=b, metric=metric), effort=_EFFORT, seed=0)
     return coupling.cost if coupling is not None and coupling.exact and math.isfinite(coupling.cost) else None

@@ -36,7 +36,7 @@ from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows
 from wdist.distributed.processes import processes
 from wdist.ground_metric import GroundMetric
-from wdist.transport.coupling import Effort, predicted_seconds
+from wdist.transport.coupling import Effort, Sides, predicted_seconds
 from wdist.transport.samples import upper_bound
 
 _SECONDS, _SHARE = 2.0, 1 / 30
@@ -324,5 +324,5 @@ def _in_random_order(rows: ResidentRows, side: int, seed: int) -> ResidentRows:
 
 def _w1(x: ResidentRows, y: ResidentRows, pair: Pair, metric: GroundMetric) -> float | None:
     """W1 of two blocks, in standardised units; None if it is only bounded from above."""
-    coupling = upper_bound(x, y, prepare=pair.standardisation.on_cpu, effort=_EFFORT, seed=0, metric=metric)
+    coupling = upper_bound(Sides(a=x, b=y, prepare=pair.standardisation.on_cpu, metric=metric), effort=_EFFORT, seed=0)
     return coupling.cost if coupling is not None and coupling.exact else None

@@ -296,8 +296,7 @@ def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget,
             whole=bounds,
             seconds=run.population_seconds,
             most_seconds=run.most_population_seconds,
-            deadline=_stop_time(run, run.most_population_seconds),
-            progress=run.agenda.progress,
+            execution=Execution(deadline=_stop_time(run, run.most_population_seconds), progress=run.agenda.progress),
         )
 
     found = run.interruption.attempt(bounded)

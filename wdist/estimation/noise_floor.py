@@ -9,7 +9,7 @@ import torch
 from wdist.data.pairing import Pair
 from wdist.estimation.blocks import rows_for_blocks
 from wdist.ground_metric import GroundMetric
-from wdist.transport.coupling import Effort
+from wdist.transport.coupling import Effort, Sides
 from wdist.transport.samples import upper_bound
 
 _LARGEST, _LEAST = 500, 10
@@ -35,14 +35,8 @@ def noise_floor(pair: Pair, metric: GroundMetric, *, seed: int) -> NoiseFloor | 
     if n < _LEAST:
         return None
     order = torch.from_numpy(np.random.default_rng([seed, rows.count, _PURPOSE]).permutation(rows.count)[: 2 * n])
-    found = upper_bound(
-        rows.at(order[:n]),
-        rows.at(order[n:]),
-        prepare=pair.standardisation.on_cpu,
-        effort=_EFFORT,
-        seed=seed,
-        metric=metric,
-    )
+    sides = Sides(a=rows.at(order[:n]), b=rows.at(order[n:]), prepare=pair.standardisation.on_cpu, metric=metric)
+    found = upper_bound(sides, effort=_EFFORT, seed=seed)
     if found is None or not found.exact:
         return None
     value = found.cost * pair.standardisation.spread

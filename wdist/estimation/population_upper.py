@@ -31,7 +31,7 @@ References:
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -44,10 +44,10 @@ from wdist.bounds.confidence import bounded_differences, student_upper
 from wdist.bounds.mean_difference import all_equal, mean_contrast
 from wdist.checkpoints.checkpoint import now
 from wdist.critics.mean_difference import steepest_direction
-from wdist.data.rows import Rows, StreamedRows, gather
+from wdist.data.rows import Rows, StreamedRows
 from wdist.distributed.processes import processes
-from wdist.ground_metric import L2, GroundMetric
-from wdist.transport.coupling import Coupling, Effort, Execution, Plan
+from wdist.ground_metric import GroundMetric
+from wdist.transport.coupling import Coupling, Effort, Execution, Plan, Sides
 from wdist.transport.samples import affordable, upper_bound
 
 _FLAT, _BLOCKS_FLAT, _BLOCKS = 3, 8, 4
@@ -74,7 +74,7 @@ class PopulationUpper:
     """An upper confidence bound for W1 between the two populations, and the couplings that prove it."""
 
     value: float
-    """The bound, in the units of ``prepare``; infinite if nothing is known about the support and nothing varies."""
+    """The bound, in prepared units; infinite if nothing is known about the support and nothing varies."""
     bound: str
     """One of :data:`BOUNDS`."""
     tried: int
@@ -169,64 +169,55 @@ def population_upper_planned(n: int, m: int, dim: int, *, effort: Effort, bounde
         bounded: whether the diameter of the support is known.
     """
     if bounded:
-        return affordable(n, m, dim, _part(effort, 2))
+        return affordable(n, m, dim, effort.part(2))
     blocks = unbounded_blocks(n, m, dim)
-    return blocks >= _BLOCKS and affordable(n // blocks, m // blocks, dim, _part(effort, blocks))
+    return blocks >= _BLOCKS and affordable(n // blocks, m // blocks, dim, effort.part(blocks))
 
 
 def population_upper_bound(
-    a: Rows,
-    b: Rows,
+    sides: Sides,
     *,
-    prepare: Callable[[Tensor], Tensor],
     alpha: float,
     diameter: float | None,
     effort: Effort,
     seed: int,
-    metric: GroundMetric = L2,
     whole: Coupling | None = None,
-    deadline: float = math.inf,
-    progress: Callable[[float], None] = lambda fraction: None,
+    execution: Execution | None = None,
 ) -> PopulationUpper | None:
     """Computes an upper confidence bound: W1 between the populations exceeds it with probability at most alpha.
 
     Arguments:
-        a, b: all samples of each side, independent.
-        prepare: shifts and scales samples; the bound is in its units.
+        sides: all samples, independent; the bound is in their prepared units.
         alpha: probability that the bound may be wrong.
-        diameter: largest distance between two points of the union of both supports, in the units of ``prepare``; None if unknown.
+        diameter: largest distance between two points of the union of both supports, in these units; None if unknown.
         effort: limit of the computation, as predicted.
         seed: of the blocks.
-        metric: between samples.
         whole: a coupling of all these samples in the same units, if already known; its dual variables, if any, must prove at least
             :data:`NEARLY_OPTIMAL` of its cost.
-        deadline: clock time of the run after which no further block is coupled.
-        progress: called with the fraction of the blocks done so far.
+        execution: the deadline after which no further block is coupled, and the listener to the fraction of the blocks done so far.
 
     Returns:
         The bound, infinite if nothing is known about the support and the costs or dual variables are all equal; None if
         :func:`population_upper_planned` is false, or if the deadline passed before all blocks were coupled.
     """
-    n, m, dim = a.count, b.count, a.span(0, 1, None).shape[1]
+    (n, m), dim, execution = sides.counts, sides.dim, execution or Execution()
     if not population_upper_planned(n, m, dim, effort=effort, bounded=diameter is not None):
         return None
     support = Support(n=n, m=m, diameter=diameter)
 
     def coupled(blocks: int, effort: Effort) -> list[Coupling] | None:
         """Couplings of disjoint blocks of equal size; None if there is no time for all of them."""
-        execution = Execution(deadline=deadline)
+        deadline = execution.deadline
 
-        def of_block(number: int, x: Rows, y: Rows) -> Coupling | None:
+        def of_block(number: int, block: Sides) -> Coupling | None:
             if processes().decided(now()) > deadline:
                 return None
-            own = _part(effort, blocks)
-            coupling = upper_bound(x, y, prepare=prepare, effort=own, seed=seed + number, metric=metric, execution=execution)
+            coupling = upper_bound(block, effort=effort.part(blocks), seed=seed + number, execution=Execution(deadline=deadline))
             assert coupling is not None or math.isfinite(deadline), "the plan checked that this is affordable"
-            progress((number + 1) / blocks)
+            execution.progress((number + 1) / blocks)
             return coupling
 
-        parts = enumerate(independent_blocks(a, b, blocks, seed=seed))
-        tasks = [partial(of_block, number, x, y) for number, (x, y) in parts]
+        tasks = [partial(of_block, number, block) for number, block in enumerate(independent_blocks(sides, blocks, seed=seed))]
         found = processes().spread("independent blocks", tasks) if blocks > 1 else [task() for task in tasks]
         return None if None in found else [each for each in found if each is not None]
 
@@ -237,12 +228,11 @@ def population_upper_bound(
         return PopulationUpper(value=value, bound=bound, tried=tried, plans=tuple(each.plan for each in couplings))
 
     if diameter is None and whole is not None and whole.potentials is not None:
-        x, y = (prepare(gather(side)) for side in (a, b))
-        value = upper_from_duals(whole.cost, x, y, whole.potentials, alpha, metric=metric)
+        value = upper_from_duals(whole.cost, *sides.points, whole.potentials, alpha, metric=sides.metric)
         return PopulationUpper(value=value, bound=DUAL, tried=1, plans=(whole.plan,))
     if diameter is None:
         return bounded(STUDENT, coupled(unbounded_blocks(n, m, dim), effort), 1)
-    effort = _part(effort, 2)
+    effort = effort.part(2)
     blocks = _bounded_blocks(n, m, dim, alpha, effort)
     one = bounded(MCDIARMID, [whole] if whole is not None else coupled(1, effort), 2 if blocks else 1)
     if not blocks:
@@ -251,22 +241,19 @@ def population_upper_bound(
     return min((each for each in both if each is not None), key=lambda upper: upper.value, default=None)
 
 
-def independent_blocks(a: Rows, b: Rows, blocks: int, *, seed: int) -> Iterator[tuple[Rows, Rows]]:
+def independent_blocks(sides: Sides, blocks: int, *, seed: int) -> Iterator[Sides]:
     """Disjoint blocks of equal size of both sides, in an order of the samples that depends only on their counts and the seed; a
     single block keeps the original order."""
     if blocks == 1:
-        yield a, b
+        yield sides
         return
-    random = np.random.default_rng(seed)
+    a, b, random = sides.a, sides.b, np.random.default_rng(seed)
     # Streams are read in stored order, so they need no permutation, which takes 8 bytes a row.
     in_memory = any(not isinstance(rows, StreamedRows) for rows in (a, b))
     order_a, order_b = (torch.from_numpy(random.permutation(rows.count)) if in_memory else None for rows in (a, b))
     for number in range(blocks):
-        yield _Block(rows=a, order=order_a, number=number, of=blocks), _Block(rows=b, order=order_b, number=number, of=blocks)
-
-
-def _part(effort: Effort, parts: int) -> Effort:
-    return replace(effort, seconds=effort.seconds / parts, most_seconds=effort.most_seconds / parts)
+        x, y = (_Block(rows=rows, order=order, number=number, of=blocks) for rows, order in ((a, order_a), (b, order_b)))
+        yield replace(sides, a=x, b=y)
 
 
 def unbounded_blocks(n: int, m: int, dim: int) -> int:
@@ -281,13 +268,13 @@ def _bounded_blocks(n: int, m: int, dim: int, alpha: float, effort: Effort) -> i
     """
     blocks = 2 * math.isqrt(math.ceil(min(n, m) * math.log(1 / alpha)))
     blocks = min(blocks, _MOST_BOUNDED_BLOCKS, n // _LEAST_SAMPLES, m // _LEAST_SAMPLES)
-    if blocks < _BLOCKS or not affordable(n // blocks, m // blocks, dim, _part(effort, blocks)):
+    if blocks < _BLOCKS or not affordable(n // blocks, m // blocks, dim, effort.part(blocks)):
         return 0
     return blocks
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Block:
+class _Block(Rows):
     """One of several disjoint blocks of equal size, consecutive in an order of the rows."""
 
     rows: Rows
@@ -298,10 +285,6 @@ class _Block:
     @property
     def count(self) -> int:
         return self.rows.count // self.of
-
-    def batches(self, size: int) -> Iterator[Tensor]:
-        for start in range(0, self.count, size):
-            yield self.span(start, min(start + size, self.count), None)
 
     def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
         first, chosen = self.number * self.count, self.order

@@ -1,7 +1,7 @@
 """Bounds from transport: upper bounds from couplings, lower bounds from the critic that extends optimal dual variables."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +26,7 @@ from wdist.estimation.population_upper import (
 from wdist.estimation.result import TransportBounds
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, product_above
-from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, Execution, Plan, displacement, predicted_seconds
+from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, Execution, Plan, Sides, displacement, predicted_seconds
 from wdist.transport.pricing import Pricing, screens
 from wdist.transport.samples import upper_bound
 
@@ -82,13 +82,10 @@ def transport_bounds(
     execution = execution or Execution()
     outer = execution.bounded
     coupling = upper_bound(
-        pair.a.everything,
-        pair.b.everything,
-        prepare=pair.standardisation.on_cpu,
+        Sides(a=pair.a.everything, b=pair.b.everything, prepare=pair.standardisation.on_cpu, metric=metric),
         # Two sets of draws are nobody's samples: an upper bound for them is worth stating only if it costs nothing.
         effort=replace(_effort(0.0 if drawn else seconds, pair, tolerance, most_seconds=most_seconds), short_tree=True),
         seed=seed,
-        metric=metric,
         execution=replace(execution, bounded=lambda lower, upper: outer(lower * spread, upper * spread)),
     )
     if coupling is None:
@@ -172,26 +169,22 @@ def population_upper(
     whole: TransportBounds,
     seconds: float = POPULATION_SECONDS,
     most_seconds: float = math.inf,
-    deadline: float = math.inf,
-    progress: Callable[[float], None] = lambda fraction: None,
+    execution: Execution | None = None,
 ) -> PopulationUpper | None:
     """Computes an upper confidence bound for W1 between the populations, within a predicted time.
 
     The arguments are those of :func:`population_upper_bound`, except that they are in the units of the data and ``whole`` holds the
     bounds for all samples.
     """
-    spread = pair.standardisation.spread
+    (a, b), spread = pair.independent, pair.standardisation.spread
     upper = population_upper_bound(
-        *pair.independent,
-        prepare=pair.standardisation.on_cpu,
+        Sides(a=a, b=b, prepare=pair.standardisation.on_cpu, metric=metric),
         alpha=alpha,
         diameter=None if diameter is None else diameter / spread,
         effort=_effort(seconds, pair, most_seconds=most_seconds),
         seed=seed,
-        metric=metric,
         whole=None if pair.a.info.fitted else _coupling_of_all(whole, spread),
-        deadline=deadline,
-        progress=progress,
+        execution=execution,
     )
     return upper and replace(upper, value=product_above(upper.value, spread))
 

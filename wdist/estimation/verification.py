@@ -20,6 +20,7 @@ from wdist.data.features.opening import open_features
 from wdist.data.features.space import FeatureSpace
 from wdist.data.measure import Measure
 from wdist.data.pairing import Pair, open_pair
+from wdist.data.rows import Rows
 from wdist.data.sources.column import FITTED
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import Source
@@ -54,7 +55,7 @@ from wdist.presentable import Plottable
 from wdist.training.kind import TrainedCritic
 from wdist.training.loop import TrainingOutcome
 from wdist.training.observer import Observer, Silent, Stage, StageProgress
-from wdist.transport.coupling import Coupling
+from wdist.transport.coupling import Coupling, Sides
 from wdist.transport.samples import proved_again
 
 _HALF_ROUNDED, _HALF_DUAL_ROUNDED = 0.5e-6, 0.5e-9
@@ -300,14 +301,16 @@ class _ProvedBounds:
             results.append(result)
         return results[0] if self.stated.folds is None else of_folds(results, self._errors, margin=PROOF)
 
+    def _sides(self, a: Rows, b: Rows) -> Sides:
+        return Sides(a=a, b=b, prepare=self._pair.standardisation.on_cpu, metric=self._metric)
+
     def _coupling(self) -> Coupling | None:
         pair = self._pair
         if pair.identical:
             return Coupling(cost=0.0, exact=True, method="A and B are the same")
         if self.stated.samples.upper is None:
             return None
-        sides = pair.a.everything, pair.b.everything
-        cost = proved_again(*sides, self._proof.plan, prepare=pair.standardisation.on_cpu, metric=self._metric)
+        cost = proved_again(self._sides(pair.a.everything, pair.b.everything), self._proof.plan)
         method = "the plan of the proof"
         return None if cost is None else Coupling(cost=product_above(cost, pair.standardisation.spread), exact=False, method=method)
 
@@ -322,13 +325,10 @@ class _ProvedBounds:
         upper, pair, spread = self.stated.upper, self._pair, self._pair.standardisation.spread
         if upper is None:
             return None
-        sides = pair.independent
-        blocks = independent_blocks(*sides, upper.blocks, seed=self.stated.seed)
-        costs = [
-            proved_again(*block, plan, prepare=pair.standardisation.on_cpu, metric=self._metric)
-            for block, plan in zip(blocks, self._proof.blocks, strict=True)
-        ]
-        n, m, diameter = sides[0].count, sides[1].count, union_diameter(pair, self._metric)
+        sides = self._sides(*pair.independent)
+        blocks = independent_blocks(sides, upper.blocks, seed=self.stated.seed)
+        costs = [proved_again(block, plan) for block, plan in zip(blocks, self._proof.blocks, strict=True)]
+        (n, m), diameter = sides.counts, union_diameter(pair, self._metric)
         rule = {STUDENT: unbounded_blocks(n, m, pair.a.info.dim), MCDIARMID: 1, DUAL: 1}.get(upper.bound, max(2, upper.blocks))
         if None in costs or len(costs) != rule:
             return None  # the bound holds only if the number of blocks does not depend on their costs

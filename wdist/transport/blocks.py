@@ -24,11 +24,11 @@ import torch
 from torch import Tensor
 
 from wdist.checkpoints.checkpoint import current, now
-from wdist.data.rows import ResidentRows, Rows
+from wdist.data.rows import ResidentRows
 from wdist.distributed.processes import processes
 from wdist.errors import SourceError
 from wdist.ground_metric import GroundMetric
-from wdist.transport.coupling import Coupling, Effort, Plan, computed_cost, cost_above, in_parallel, predicted_seconds, solve
+from wdist.transport.coupling import Coupling, Effort, Plan, Sides, computed_cost, cost_above, in_parallel, predicted_seconds, solve
 
 _SIZES = (1000, 500, 250, 100, 50)  # entries in a group, which limits the samples of each side in a block
 _ENOUGH_ROUNDS, _MOST_ROUNDS = 5, 40  # with fewer rounds, smaller blocks gain more in the same time
@@ -105,13 +105,10 @@ def _round_seconds(n: int, dim: int, size: int) -> float:
 
 
 def block_coupling(
-    a: Rows,
-    b: Rows,
+    sides: Sides,
     *,
-    prepare: Callable[[Tensor], Tensor],
     effort: Effort,
     seed: int,
-    metric: GroundMetric,
     work: Work | None = None,
     most_seconds: float = math.inf,
     progress: Callable[[float], None] = lambda fraction: None,
@@ -120,10 +117,10 @@ def block_coupling(
 
     Also None if the finished parts show that all parts will take longer than ``most_seconds``.
     """
-    work = work or affordable_work(a.count, b.count, a.span(0, 1, None).shape[1], effort)
+    work = work or affordable_work(*sides.counts, sides.dim, effort)
     if work is None:
         return None
-    random = np.random.default_rng(seed)
+    a, b, random = sides.a, sides.b, np.random.default_rng(seed)
     # Rows of a file are read in stored order, and rows of a block are already in random order.
     orders = [
         torch.from_numpy(random.permutation(side.count)) if work.parts > 1 and isinstance(side, ResidentRows) else None
@@ -138,21 +135,10 @@ def block_coupling(
             progress((part + fraction) / work.parts)
 
         members = [_members(side.count, part, work.parts) for side in (a, b)]
-        x, y = (prepare(side.span(*span, order)) for side, span, order in zip((a, b), members, orders, strict=True))
+        x, y = (sides.prepare(side.span(*span, order)) for side, span, order in zip((a, b), members, orders, strict=True))
         units_x, units_y = _units(a.count, part, work.parts) * b.count, _units(b.count, part, work.parts) * a.count
-        plan = couple(
-            x,
-            y,
-            units_x,
-            units_y,
-            size=work.size,
-            rounds=work.rounds,
-            levels=work.levels,
-            random=random,
-            metric=metric,
-            progress=in_part,
-        )
-        costs.append(cost_above(x, y, units_x / units_x.sum(), units_y / units_y.sum(), plan, metric) / work.parts)
+        plan = couple(x, y, units_x, units_y, work, random=random, metric=sides.metric, progress=in_part)
+        costs.append(cost_above(x, y, units_x / units_x.sum(), units_y / units_y.sum(), plan, sides.metric) / work.parts)
         if effort.keep_plan:
             rows, columns = (_positions(*span, order) for span, order in zip(members, orders, strict=True))
             entries["rows"].append(rows[plan.rows])
@@ -187,20 +173,18 @@ def couple(
     y: Tensor,
     units_x: np.ndarray,
     units_y: np.ndarray,
+    work: Work,
     *,
-    size: int,
-    rounds: int,
     random: np.random.Generator,
     metric: GroundMetric,
-    levels: int | None = None,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Plan:
     """A plan of total mass 1, found block by block, between points x and y, float64, shapes (n, dim) and (m, dim).
 
-    Their masses ``units_x`` and ``units_y`` are positive integers with the same sum; ``size``, ``rounds`` and ``levels`` are as in
-    :class:`Work`. With several processes, the first one makes the tree and the groups, and each solves an equal share of them.
+    Their masses ``units_x`` and ``units_y`` are positive integers with the same sum. With several processes, the first one makes
+    the tree and the groups, and each solves an equal share of them.
     """
-    coupling = _Coupling(x, y, size, random, metric)
+    coupling = _Coupling(x, y, work.size, random, metric)
     part = current().part(f"blocks between {len(x)} and {len(y)} points", [coupling], shared=[coupling.random])
     if part.result is not None:
         return _checked(part.result, len(x), len(y))
@@ -208,11 +192,11 @@ def couple(
     def all_rounds() -> None:
         if coupling.plan is None:
             with part.step():
-                coupling.begin(units_x, units_y, levels)
-        while coupling.rounds < rounds:
+                coupling.begin(units_x, units_y, work.levels)
+        while coupling.rounds < work.rounds:
             with part.step():
                 coupling.improve(together=None if processes().size > 1 or not current().active else _SAVED_TOGETHER)
-            progress(coupling.rounds / rounds)
+            progress(coupling.rounds / work.rounds)
 
     part.run(all_rounds)
     assert coupling.plan is not None, "there is a tree"

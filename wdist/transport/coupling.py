@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from wdist.data.memory import check_free
+from wdist.data.rows import Rows, gather
 from wdist.ground_metric import L2, GroundMetric
 from wdist.interruption import Interruption
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma, product_above
@@ -23,6 +24,36 @@ GAP, ROUNDED = 1e-7, 1e-12  # duality gap of an optimal plan, relative to the co
 _FEW_NUMBERS = 1 << 21  # most coordinates for which differences are as fast as products
 _NUMBERS_AT_ONCE = 1 << 20  # coordinates in memory at a time when differences are computed, 8 MB
 _CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sides:
+    """All samples of A and of B, with equal masses on each side, and the metric between them."""
+
+    a: Rows
+    b: Rows
+    prepare: Callable[[Tensor], Tensor] = lambda x: x
+    """Shifts and scales samples so that squares do not overflow; costs, bounds and dual variables are in its units."""
+    metric: GroundMetric = L2
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        return self.a.count, self.b.count
+
+    @property
+    def dim(self) -> int:
+        return self.a.span(0, 1, None).shape[1]
+
+    @property
+    def points(self) -> tuple[Tensor, Tensor]:
+        """All samples, prepared, shapes (n, dim) and (m, dim)."""
+        return self.prepare(gather(self.a)), self.prepare(gather(self.b))
+
+    @property
+    def masses(self) -> tuple[np.ndarray, np.ndarray]:
+        """Equal masses with sum 1, shapes (n,) and (m,)."""
+        n, m = self.counts
+        return np.full(n, 1 / n), np.full(m, 1 / m)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +72,10 @@ class Effort:
     """Whether a tree of halves may have fewer levels than there is no time for; its cost is larger, but better than no bound."""
     keep_plan: bool = True
     """Whether to keep the plan of a coupling made of parts; the plan of each part is in memory only until its cost is known."""
+
+    def part(self, parts: int) -> "Effort":
+        """The effort for one of several equal parts of the work."""
+        return replace(self, seconds=self.seconds / parts, most_seconds=self.most_seconds / parts)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

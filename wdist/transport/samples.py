@@ -1,14 +1,12 @@
 """Upper bounds for W1 between two sample sets: the cost of an explicit coupling, optimal if affordable."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
 
-from wdist.data.rows import Rows, gather
-from wdist.ground_metric import L2, GroundMetric
+from wdist.data.rows import Rows
 from wdist.transport.blocks import affordable_work, block_coupling
 from wdist.transport.column_generation import (
     MOST_ROUNDS,
@@ -25,6 +23,7 @@ from wdist.transport.coupling import (
     Effort,
     Execution,
     Plan,
+    Sides,
     computed_cost,
     cost_above,
     displacement,
@@ -40,60 +39,40 @@ _OVERRUN = 2.0
 """Multiple of the predicted time after which a coupling of blocks is given up."""
 _EXACT = 1e-9
 """Relative gap for a plan that should be optimal."""
+_SORTED_BYTES = 64
+"""Memory for sorting numbers, per number."""
 _NUMBERS_AT_ONCE = 1 << 22
 """Coordinates read at a time: 32 MB in float64."""
 
 
-def upper_bound(
-    a: Rows,
-    b: Rows,
-    *,
-    prepare: Callable[[Tensor], Tensor],
-    effort: Effort,
-    seed: int,
-    metric: GroundMetric = L2,
-    execution: Execution | None = None,
-) -> Coupling | None:
+def upper_bound(sides: Sides, *, effort: Effort, seed: int, execution: Execution | None = None) -> Coupling | None:
     """Couples all samples, optimally if memory and time allow, otherwise in optimal blocks; None if neither is affordable.
 
     Arguments:
-        a, b: samples of both sides, of equal mass.
-        prepare: shifts and scales samples so that squares do not overflow; cost, bounds and potentials are in its units.
+        sides: the samples; cost, bounds and potentials are in their prepared units.
         effort: limit of predicted time and memory.
         seed: for all random choices.
-        metric: between samples.
         execution: device, limits and listeners; after an interruption, the result is None if nothing is proved yet.
     """
     execution = execution or Execution()
-    found = in_closed_form(a, b, prepare=prepare, metric=metric, nbytes=effort.nbytes, keep_plan=effort.keep_plan)
+    found = in_closed_form(sides, nbytes=effort.nbytes, keep_plan=effort.keep_plan)
     if found is not None:
         return found
-    found = _solved(a, b, prepare, effort, seed, metric, execution)
+    found = _solved(sides, effort, seed, execution)
     if found is not None or execution.interruption.requested:
         return found
     # Under a time budget, a machine that is much slower than predicted gives up.
     most_seconds = _OVERRUN * effort.most_seconds if math.isfinite(execution.deadline) else math.inf
-    return block_coupling(
-        a, b, prepare=prepare, effort=effort, seed=seed, metric=metric, most_seconds=most_seconds, progress=execution.progress
-    )
+    return block_coupling(sides, effort=effort, seed=seed, most_seconds=most_seconds, progress=execution.progress)
 
 
-def _solved(
-    a: Rows,
-    b: Rows,
-    prepare: Callable[[Tensor], Tensor],
-    effort: Effort,
-    seed: int,
-    metric: GroundMetric,
-    execution: Execution,
-) -> Coupling | None:
+def _solved(sides: Sides, effort: Effort, seed: int, execution: Execution) -> Coupling | None:
     """Like :func:`upper_bound`, by a single transport problem between all samples; None if that is not affordable."""
-    n, m = a.count, b.count
-    dense, rounds = _solvable(n, m, effort), _rounds(n, m, a.span(0, 1, None).shape[1], effort)
+    dense, rounds = _solvable(*sides.counts, effort), _rounds(*sides.counts, sides.dim, effort)
     if not dense and not rounds:
         return None
-    x, y = (prepare(gather(side)) for side in (a, b))
-    masses, rounding = (np.full(n, 1 / n), np.full(m, 1 / m)), displacement(x, metric) + displacement(y, metric)
+    (x, y), masses, metric = sides.points, sides.masses, sides.metric
+    rounding = displacement(x, metric) + displacement(y, metric)
     if max(float(side.abs().max()) for side in (x, y)) > LARGEST:
         solved = solve(x, y, *masses, metric) if dense else None
     else:
@@ -119,28 +98,20 @@ def _solved(
     )
 
 
-def in_closed_form(
-    a: Rows,
-    b: Rows,
-    *,
-    prepare: Callable[[Tensor], Tensor],
-    metric: GroundMetric,
-    nbytes: int,
-    keep_plan: bool = True,
-    slack: float = SLACK,
-) -> Coupling | None:
+def in_closed_form(sides: Sides, *, nbytes: int, keep_plan: bool = True, slack: float = SLACK) -> Coupling | None:
     """The optimal coupling of numbers, by sorting, or with a single point; otherwise None. ``slack`` is the rounding margin."""
+    a, b, metric = sides.a, sides.b, sides.metric
     for points, others in ((a, b), (b, a)):
         if (point := _single_point(points)) is not None:
-            there, total = prepare(point), 0.0
-            for batch in map(prepare, others.batches(_at_once(there))):
+            there, total = sides.prepare(point), 0.0
+            for batch in map(sides.prepare, others.batches(_at_once(there))):
                 distance = float(metric.norm(batch - there).mean())
                 total += len(batch) * (distance * (1 + slack) + displacement(batch, metric) + displacement(there, metric))
             plan = _in_order(a.count, b.count) if keep_plan else None
             return Coupling(cost=total / others.count, exact=True, method="one side is a single point", plan=plan)
-    if a.span(0, 1, None).shape[1] > 1 or 64 * (a.count + b.count) > nbytes:
+    if sides.dim > 1 or _SORTED_BYTES * sum(sides.counts) > nbytes:
         return None
-    x, y = (prepare(gather(side)) for side in (a, b))
+    x, y = sides.points
     plan = on_the_line(x[:, 0].numpy(), y[:, 0].numpy())
     cost = computed_cost(x, y, plan, metric) * (1 + slack) + displacement(x, metric) + displacement(y, metric)
     return Coupling(cost=cost, exact=True, method="sorting, one dimension", plan=plan)
@@ -151,20 +122,15 @@ def _in_order(n: int, m: int) -> Plan:
     return in_parallel(np.arange(n), units_a, np.arange(m), units_b)
 
 
-def proved_again(a: Rows, b: Rows, plan: Plan | None, *, prepare: Callable[[Tensor], Tensor], metric: GroundMetric) -> float | None:
+def proved_again(sides: Sides, plan: Plan | None) -> float | None:
     """The cost of a plan as an upper bound for W1, with half the margin for rounding, so that it is at most :func:`upper_bound`'s.
 
     No plan is needed if the optimal coupling has a closed form; None if a plan is needed but missing.
     """
-    memory = 64 * (a.count + b.count)
-    closed = in_closed_form(a, b, prepare=prepare, metric=metric, nbytes=memory, keep_plan=False, slack=SLACK / 2)
+    closed = in_closed_form(sides, nbytes=_SORTED_BYTES * sum(sides.counts), keep_plan=False, slack=SLACK / 2)
     if closed is not None:
         return closed.cost
-    if plan is None:
-        return None
-    x, y = (prepare(gather(side)) for side in (a, b))
-    masses = np.full(a.count, 1 / a.count), np.full(b.count, 1 / b.count)
-    return cost_above(x, y, *masses, plan, metric, slack=SLACK / 2)
+    return None if plan is None else cost_above(*sides.points, *sides.masses, plan, sides.metric, slack=SLACK / 2)
 
 
 def affordable(n: int, m: int, dim: int, effort: Effort) -> bool:

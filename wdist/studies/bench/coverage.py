@@ -35,7 +35,7 @@ from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 from wdist.studies.error_rate import CountsErrors
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, percent
-from wdist.transport.coupling import Effort
+from wdist.transport.coupling import Effort, Sides
 from wdist.transport.samples import upper_bound
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
@@ -293,21 +293,16 @@ def _upper_methods(pair: CoveragePair) -> Iterator[str]:
 
 
 def _upper(a: np.ndarray, b: np.ndarray, pair: CoveragePair, method: str, *, seed: int) -> float:
-    sides = _rows(a), _rows(b)
+    sides = Sides(a=_rows(a), b=_rows(b))
     bound = population_upper_bound(
-        *sides,
-        prepare=_as_they_are,
+        sides,
         alpha=1 - LEVEL,
         diameter=pair.diameter if method == _BOUNDED_UPPER else None,
         effort=_EFFORT,
         seed=seed,
-        whole=upper_bound(*sides, prepare=_as_they_are, effort=_EFFORT, seed=seed) if method == _DUAL else None,
+        whole=upper_bound(sides, effort=_EFFORT, seed=seed) if method == _DUAL else None,
     )
     return math.inf if bound is None else bound.value
-
-
-def _as_they_are(samples: torch.Tensor) -> torch.Tensor:
-    return samples
 
 
 def _rows(samples: np.ndarray) -> ResidentRows:

@@ -45,7 +45,7 @@ from wdist.training.catalogue import CATALOGUE
 from wdist.training.kind import DataShape, TrainingJob
 from wdist.transport.blocks import Work, block_coupling
 from wdist.transport.column_generation import column_generation
-from wdist.transport.coupling import Coupling, Effort, Plan, cost_above
+from wdist.transport.coupling import Coupling, Effort, Plan, Sides, cost_above
 from wdist.transport.pricing import LARGEST
 
 CPU = torch.device("cpu")
@@ -318,15 +318,8 @@ def _of_blocks(problem: Problem, _: Truth) -> Iterator[Claim]:
     random = np.random.default_rng(problem.seed)
     work = Work(parts=int(random.integers(1, 4)), size=int(random.integers(2, 9)), rounds=int(random.integers(0, 4)))
     with closing(_opened(problem, in_memory=bool(random.integers(2)))) as pair:
-        coupling = block_coupling(
-            pair.a.everything,
-            pair.b.everything,
-            prepare=pair.standardisation.apply,
-            effort=Effort(),
-            seed=problem.seed,
-            metric=problem.metric,
-            work=work,
-        )
+        sides = Sides(a=pair.a.everything, b=pair.b.everything, prepare=pair.standardisation.apply, metric=problem.metric)
+        coupling = block_coupling(sides, effort=Effort(), seed=problem.seed, work=work)
         assert coupling is not None, "the work is given"
         yield from _of_coupling(pair, coupling, problem)
 

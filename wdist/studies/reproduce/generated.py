@@ -31,7 +31,7 @@ from wdist.studies.progress import complete
 from wdist.studies.reproduce.image_sets import TITLES, address_of, available
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 from wdist.training.observer import StageProgress
-from wdist.transport.coupling import Effort
+from wdist.transport.coupling import Effort, Sides
 from wdist.transport.samples import upper_bound
 
 LEAKY, MAXMIN = "gradient-penalty", "gradient-penalty-maxmin"
@@ -138,8 +138,8 @@ def _generated(column: _Column, critic: str, conditions: Conditions) -> dict[str
 
 def distance(x: Tensor, y: Tensor) -> float:
     """W1 between two sets of equally many flattened images."""
-    sides = [ResidentRows(values=side, info=open_values(side).info) for side in (x.double(), y.double())]
-    coupling = upper_bound(*sides, prepare=lambda rows: rows, effort=_EFFORT, seed=0)
+    a, b = (ResidentRows(values=side, info=open_values(side).info) for side in (x.double(), y.double()))
+    coupling = upper_bound(Sides(a=a, b=b), effort=_EFFORT, seed=0)
     assert coupling is not None
     return coupling.cost
 
