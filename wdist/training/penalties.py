@@ -1,8 +1,7 @@
 r"""Penalties on slopes at sampled points; they bound the slope nowhere."""
 
 import math
-from collections.abc import Callable
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -16,19 +15,24 @@ _STEP = 0.1
 """xi, the step of the finite difference."""
 
 
-class Penalty(Protocol):
-    """A penalty that is subtracted from the dual value of a minibatch."""
+class Penalty(ABC):
+    """A penalty that is subtracted from the dual value of a minibatch.
 
+    Arguments:
+        generator: of its random numbers, on the device of the samples.
+    """
+
+    resumable: tuple[str, ...] = ("_generator",)
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self._generator = generator
+
+    @abstractmethod
     def __call__(self, critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
         """The penalty, a differentiable scalar, at standardised samples of A and B, shapes (n, dim) and (m, dim)."""
-        ...
 
 
-PenaltyFactory = Callable[[torch.Generator], Penalty]
-"""Makes a penalty that draws its random numbers from a generator on the samples' device."""
-
-
-def gradient_penalty(generator: torch.Generator) -> Penalty:
+class GradientPenalty(Penalty):
     r"""Two-sided gradient penalty on points between the samples of A and B, :math:`\mathbb{E} (\|\nabla f\| - 1)^2`.
 
     It also penalises slopes below 1. An optimal critic has slope 1 along transport, but may have smaller slopes elsewhere.
@@ -37,46 +41,39 @@ def gradient_penalty(generator: torch.Generator) -> Penalty:
         Gulrajani, Ahmed, Arjovsky, Dumoulin & Courville (2017), Improved training of Wasserstein GANs, arXiv:1704.00028.
     """
 
-    def penalty(critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
-        return _WEIGHT * (_slopes(critic, _between(a, b, generator)) - 1).square().mean()
-
-    return penalty
+    def __call__(self, critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+        return _WEIGHT * (_slopes(critic, _between(a, b, self._generator)) - 1).square().mean()
 
 
-def one_sided_gradient_penalty(generator: torch.Generator) -> Penalty:
+class OneSidedGradientPenalty(Penalty):
     r"""One-sided gradient penalty, :math:`\mathbb{E} \max(\|\nabla f\| - 1, 0)^2`: slopes below 1 cost nothing.
 
     References:
         Petzka, Fischer & Lukovnikov (2018), On the regularization of Wasserstein GANs, arXiv:1709.08894.
     """
 
-    def penalty(critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
-        return _WEIGHT * _excess(_slopes(critic, _between(a, b, generator)))
-
-    return penalty
+    def __call__(self, critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+        return _WEIGHT * _excess(_slopes(critic, _between(a, b, self._generator)))
 
 
-def lipschitz_penalty(generator: torch.Generator) -> Penalty:
+class LipschitzPenalty(Penalty):
     r"""Penalty on the slope between samples of A and B, :math:`\mathbb{E} \max(|f(x) - f(y)| / \|x - y\| - 1, 0)^2`.
 
     It needs no second derivatives, but distant pairs reveal little about the slope between them. It uses as many pairs as the
-    smaller side has samples.
+    smaller side has samples, in the order of the minibatch, which is random.
 
     References:
         Petzka, Fischer & Lukovnikov (2018), On the regularization of Wasserstein GANs, arXiv:1709.08894.
     """
-    del generator  # minibatches are in random order already
 
-    def penalty(critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+    def __call__(self, critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
         count = min(len(a), len(b))
         of_a, of_b = critic(torch.cat([a[:count], b[:count]])).chunk(2)
         distance = torch.linalg.vector_norm(a[:count] - b[:count], dim=1).clamp(min=1e-6)
         return _WEIGHT * _excess((of_a - of_b).abs() / distance)
 
-    return penalty
 
-
-def adversarial_lipschitz_penalty(generator: torch.Generator) -> Penalty:
+class AdversarialLipschitzPenalty(Penalty):
     r"""Penalty on the slope at the samples in the direction in which the critic changes most.
 
     .. math:: \mathbb{E} \max\Big(\frac{|f(x) - f(x + r)|}{\|r\|} - 1, 0\Big), \qquad r = \epsilon \frac{d}{\|d\|}
@@ -90,13 +87,11 @@ def adversarial_lipschitz_penalty(generator: torch.Generator) -> Penalty:
         Miyato, Maeda, Koyama & Ishii (2018), Virtual adversarial training, arXiv:1704.03976 (the power iteration).
     """
 
-    def penalty(critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
-        return _WEIGHT * (_adversarial_slopes(critic, torch.cat([a, b]), generator) - 1).clamp(min=0).mean()
-
-    return penalty
+    def __call__(self, critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+        return _WEIGHT * (_adversarial_slopes(critic, torch.cat([a, b]), self._generator) - 1).clamp(min=0).mean()
 
 
-def unconstrained(generator: torch.Generator) -> Penalty:
+class Unconstrained(Penalty):
     r"""Price of the Lipschitz constant itself, a quarter of its square; the optimal critic then has Lipschitz constant 2 W1.
 
     For every :math:`\alpha > 1`, without any constraint on f,
@@ -112,10 +107,8 @@ def unconstrained(generator: torch.Generator) -> Penalty:
         Terjék (2020), Lipschitz continuity and neural networks, a talk (the unconstrained Wasserstein GAN).
     """
 
-    def penalty(critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
-        return power_price(_adversarial_slopes(critic, torch.cat([a, b]), generator).max(), _ALPHA)
-
-    return penalty
+    def __call__(self, critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+        return power_price(_adversarial_slopes(critic, torch.cat([a, b]), self._generator).max(), _ALPHA)
 
 
 def power_price(lipschitz: Tensor, alpha: float) -> Tensor:
@@ -124,7 +117,7 @@ def power_price(lipschitz: Tensor, alpha: float) -> Tensor:
     return (alpha - 1) * alpha ** (alpha / (1 - alpha)) * lipschitz ** (alpha / (alpha - 1))
 
 
-def spectral_jacobian_penalty(generator: torch.Generator) -> Penalty:
+class SpectralJacobianPenalty(Penalty):
     r"""Penalty on the largest singular value of the critic's Jacobian at the samples (:class:`JacobianNorm`) if it exceeds 1.
 
     The source adds a multiple of the norm to the loss of a classifier. The dual value and that term are both homogeneous, so their
@@ -133,13 +126,16 @@ def spectral_jacobian_penalty(generator: torch.Generator) -> Penalty:
     References:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix F.
     """
-    norm = JacobianNorm(generator)
 
-    def penalty(critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+    resumable = ("_norm",)
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__(generator)
+        self._norm = JacobianNorm(generator)
+
+    def __call__(self, critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
         x = torch.cat([a, b]).requires_grad_()
-        return _WEIGHT * _excess(norm(x, critic(x).reshape(len(x), -1)))
-
-    return penalty
+        return _WEIGHT * _excess(self._norm(x, critic(x).reshape(len(x), -1)))
 
 
 class JacobianNorm:
@@ -212,15 +208,15 @@ def _excess(slope: Tensor) -> Tensor:
     return (slope - 1).clamp(min=0).square().mean()
 
 
-PENALTIES: dict[str, PenaltyFactory] = {
-    "gradient-penalty": gradient_penalty,
-    "gradient-penalty-one-sided": one_sided_gradient_penalty,
-    "lipschitz-penalty": lipschitz_penalty,
-    "adversarial-lipschitz": adversarial_lipschitz_penalty,
-    "spectral-jacobian": spectral_jacobian_penalty,
-    "unconstrained": unconstrained,
+PENALTIES: dict[str, type[Penalty]] = {
+    "gradient-penalty": GradientPenalty,
+    "gradient-penalty-one-sided": OneSidedGradientPenalty,
+    "lipschitz-penalty": LipschitzPenalty,
+    "adversarial-lipschitz": AdversarialLipschitzPenalty,
+    "spectral-jacobian": SpectralJacobianPenalty,
+    "unconstrained": Unconstrained,
 }
-"""All penalties by name; to add one, add a function and a row."""
+"""All penalties by name; to add one, add a class and a row."""
 
 
 def penalty(name: str, generator: torch.Generator) -> Penalty:
