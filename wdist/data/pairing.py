@@ -20,7 +20,7 @@ from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import EndlessSource, Source
 from wdist.data.standardisation import Standardisation
 from wdist.data.survey import Survey
-from wdist.data.tables.joint import Encoding, encoded_as, jointly_encoded
+from wdist.data.tables.joint import jointly_encoded
 from wdist.ground_metric import L2, GroundMetric
 
 _FIT_ROWS, _FIT_DRAWN, _FIT_NUMBERS = 20_000, 4096, 1 << 24
@@ -99,7 +99,6 @@ def open_pair(
     seed: int,
     device: torch.device,
     metric: GroundMetric = L2,
-    encoding: Encoding | None = None,
     features: FeatureSpace | None = None,
     most_held: tuple[int | None, int | None] = (None, None),
     draws: int | None = None,
@@ -109,18 +108,14 @@ def open_pair(
 ) -> Pair:
     """Opens and prepares both sides, each an address, a tensor, an array or an open source, mapped to ``features`` if given.
 
-    Tables are encoded together for the ground ``metric`` (:mod:`wdist.data.tables.joint`), or as ``encoding`` says.
+    Tables that are not encoded yet are encoded together for the ground ``metric`` (:mod:`wdist.data.tables.joint`).
 
     At most ``most_held`` rows of each side are held out, as in :func:`~wdist.data.measure.make_measure`, and ``draws`` of an
     endless one. With ``in_memory`` false, even small stored sets are streamed. If B holds ``recombined`` rows of A, made so that
     held-out samples are independent, equal samples raise no warning. ``progress`` receives the completed fraction of the
     passes over both sides.
     """
-    opened = [open_source(side, access, seed=seed) for side in (a, b)]
-    if encoding is None:
-        joint = jointly_encoded(opened, access, seed=seed, metric=metric)
-    else:
-        joint = encoded_as(opened, encoding, metric=metric)
+    joint = jointly_encoded([open_source(side, access, seed=seed) for side in (a, b)], access, seed=seed, metric=metric)
     sources, warnings = _surveyed(joint.sources, features, access, seed=seed, progress=progress)
 
     def measured(side: int) -> Measure:

@@ -24,7 +24,7 @@ from wdist.data.rows import Rows
 from wdist.data.sources.column import FITTED
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import Source
-from wdist.data.tables.joint import jointly_encoded
+from wdist.data.tables.joint import encoded_as, jointly_encoded
 from wdist.data.tables.scales import NONE as NO_SCALE
 from wdist.environment import choose_device, environment
 from wdist.errors import SourceError, TrustRequired, UsageError
@@ -141,13 +141,13 @@ def verify(
     access = replace(access, drop_nonfinite=access.drop_nonfinite or stated.a.dropped + stated.b.dropped > 0, cache=False)
     space = _open_features(stated, features, access, chosen_device)
     sides = [_open(each, side.address, access, stated.seed) for each, side in ((a, stated.a), (b, stated.b))]
+    metric, encoding = METRICS[stated.metric], stated.encoding
     pair = open_pair(
-        *sides,
+        *(sides if encoding is None else encoded_as(sides, encoding, metric=metric).sources),
         access=access,
         seed=stated.seed,
         device=chosen_device,
-        metric=METRICS[stated.metric],
-        encoding=stated.encoding,
+        metric=metric,
         features=space,
         most_held=_held_out_sizes(proof),
         draws=stated.draws,
