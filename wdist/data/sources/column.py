@@ -7,7 +7,8 @@ NUMBER, BOOLEAN, DATE, CATEGORY, TEXT, EMPTY = "number", "boolean", "date", "cat
 """Types of a column; the last two have no distance."""
 DAYS = "days"
 """Unit of dates: days since 1970."""
-FITTED = ("std", "iqr", "mad", "range")
+_SPREADS = {"std": "standard deviations", "iqr": "interquartile ranges", "mad": "median absolute deviations", "range": "ranges"}
+FITTED = tuple(_SPREADS)
 """Scalings whose units of length follow from samples."""
 MOST_LEVELS = 1000
 """Most levels of a category: each is a coordinate."""
@@ -54,6 +55,13 @@ def plain_columns(names: Sequence[str | None]) -> tuple[Column, ...]:
         Column(name=position_name(k) if name is None else name, named=name is not None, start=k, stop=k + 1)
         for k, name in enumerate(names)
     )
+
+
+def units_in_words(scaling: str, reference: str = "A") -> str:
+    """The units of distances between scaled tables, where the first one is called ``reference``."""
+    if scaling in FITTED:
+        return f"of the columns' {_SPREADS[scaling]} in {reference}"
+    return f"of the columns' lengths in {scaling}"
 
 
 def position_name(position: int) -> str:

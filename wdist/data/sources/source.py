@@ -1,5 +1,6 @@
 """Sources: a description with units, and rows to read, select (``?rows=0:5000``, ``?limit=10000``) and reorder, or draws."""
 
+import math
 import re
 import zlib
 from abc import ABC, abstractmethod
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wdist.data.sources.address import Address
-from wdist.data.sources.column import FITTED, Column
+from wdist.data.sources.column import FITTED, Column, units_in_words
 from wdist.errors import SourceError
 
 RowIndex: TypeAlias = slice | np.ndarray
@@ -71,12 +72,13 @@ class SourceInfo:
     @property
     def beside_reference(self) -> "SourceInfo":
         """The same facts with units that call A the reference."""
-        return replace(self, units=re.sub(" in A$", " in the reference", self.units))
+        called_a = self.units == units_in_words(self.scaling)
+        return replace(self, units=units_in_words(self.scaling, "the reference")) if called_a else self
 
     @property
     def dim(self) -> int:
         """Number of coordinates of one flattened sample."""
-        return int(np.prod(self.event_shape, dtype=np.int64)) if self.event_shape else 1
+        return math.prod(self.event_shape)
 
 
 class FiniteSource(ABC):

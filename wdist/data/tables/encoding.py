@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from wdist.data.sources.arrays import shortened
-from wdist.data.sources.column import BOOLEAN, CATEGORY, EMPTY, NUMBER, Column
+from wdist.data.sources.column import BOOLEAN, CATEGORY, EMPTY, NUMBER, Column, units_in_words
 from wdist.data.sources.source import FiniteSource, RowIndex, SelectedColumns
 from wdist.data.sources.tables import leave_out
 from wdist.errors import SourceError
@@ -37,12 +37,11 @@ class EncodedRows(FiniteSource):
         self.source, self._columns, self.rows_together = source, laid_out(columns), source.rows_together
         columns = self._columns
         counted = tuple(replace(column, missing=each.missing) for column, each in zip(columns, own, strict=True))
-        units = "as stored" if scaling == "none" else units_in_words(scaling)
+        units = source.info.units if scaling == "none" else units_in_words(scaling)
+        shape = (columns[-1].stop,)
         self.info = replace(
-            source.info, event_shape=(columns[-1].stop,), columns=counted, scale=1.0, offset=0.0, bounds=None, scaling=scaling
+            source.info, event_shape=shape, columns=counted, scale=1.0, offset=0.0, bounds=None, scaling=scaling, units=units
         )
-        if scaling != "none":
-            self.info = replace(self.info, units=units)
         self._one = 1 / metric.of_ones(2)
         self._places = [_places(known, column) for known, column in zip(own, columns, strict=True)]
 
@@ -92,12 +91,6 @@ def _places(own: Column, column: Column) -> Tensor:
             f"the column {column.name!r} has the level {unknown[0]!r}, which its encoding does not have; give the same tables"
         )
     return torch.tensor([place[level] for level in own.levels], dtype=torch.int64)
-
-
-def units_in_words(scaling: str) -> str:
-    """The units of distances between scaled tables."""
-    of = {"std": "standard deviations", "iqr": "interquartile ranges", "mad": "median absolute deviations", "range": "ranges"}
-    return f"of the columns' {of[scaling]} in A" if scaling in of else f"of the columns' lengths in {scaling}"
 
 
 def is_plain(columns: Sequence[Column]) -> bool:
