@@ -198,11 +198,7 @@ class _Inputs(NamedTuple):
 def _open(
     reference: Any, sources: Sequence[Any], names: Sequence[str] | None, options: EstimateOptions, *, images: bool
 ) -> _Inputs:
-    """Opens and checks everything, so that bad input is found before the first training.
-
-    Raises:
-        WdistError: a source is missing, or cannot be read or compared; names do not fit the sources; or witnesses are not images.
-    """
+    """Opens and checks everything, so that bad input is found before the first training."""
     if not sources:
         raise UsageError("there is nothing to compare with the reference; name at least one source after it")
     opened = [open_source(address, options.access, seed=options.seed) for address in (reference, *sources)]

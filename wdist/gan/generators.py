@@ -100,11 +100,7 @@ def image_generator(shape: str = "28x28", inputs: int = 64, width: int = 64) -> 
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
-    """Reads ``28x28`` or ``3x32x32``.
-
-    Raises:
-        UsageError: the text is not the shape of an image.
-    """
+    """Reads ``28x28`` or ``3x32x32``; UsageError if the text is not the shape of an image."""
     sizes = tuple(int(size) for size in text.split("x")) if re.fullmatch(r"[1-9]\d{0,3}(x[1-9]\d{0,3}){1,2}", text) else ()
     if not is_image(sizes):
         raise UsageError(f"shape={text} is not the shape of an image; write 28x28, 3x32x32 or 32x32x3")

@@ -38,11 +38,7 @@ class RecordedBlocks:
     values: tuple[float, ...]
 
     def check(self, now: Blocks) -> None:
-        """Makes sure that the blocks of the reference are the same.
-
-        Raises:
-            UsageError: the size or the seed differs.
-        """
+        """Makes sure that the blocks of the reference are the same; UsageError if the size or the seed differs."""
         if (now.size, now.seed) != (self.size, self.seed):
             raise UsageError(
                 f"the baseline holds distances between blocks of {self.size} samples with --seed {self.seed}, but this run between "
@@ -73,11 +69,7 @@ class Recorded:
     """None if the document lacks distances between blocks."""
 
     def interval(self, on: On) -> Interval:
-        """The interval of one of the estimands.
-
-        Raises:
-            SourceError: the document does not hold it.
-        """
+        """The interval of one of the estimands; SourceError if the document does not hold it."""
         block = None if self.blocks is None else self.blocks.interval
         known: dict[On, Interval | None] = {
             "population": self.population,
@@ -124,11 +116,7 @@ class Recorded:
                 )
 
     def check_space(self, metric: str, features: Features | None) -> None:
-        """Makes sure that distances are measured in the same way.
-
-        Raises:
-            UsageError: the metric or the features differ.
-        """
+        """Makes sure that distances are measured in the same way; UsageError if the metric or the features differ."""
         if metric != self.metric:
             raise UsageError(f"{self.document} was recorded with --metric {self.metric}, not {metric}; give the same metric")
         now = None if features is None else (features.what, features.dim, features.digest)

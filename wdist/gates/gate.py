@@ -231,11 +231,7 @@ def _joint(interval: Interval, recorded: Recorded | None, rules: tuple[Rule, ...
 
 
 def interval_of(found: Estimate, on: On) -> Interval:
-    """One of the intervals of an estimate.
-
-    Raises:
-        UsageError: both sides hold the same samples, on which nothing can be detected.
-    """
+    """One of the intervals of an estimate; UsageError if both sides hold the same samples, on which nothing can be detected."""
     if on == "detected":
         return _detected(found)
     if on == "block":

@@ -38,11 +38,7 @@ class AboveReference:
 
 
 def read_maximum(words: str) -> float | AboveReference:
-    """Reads ``1.5``, ``reference+10%`` or ``3sd``.
-
-    Raises:
-        UsageError: the text has another form.
-    """
+    """Reads ``1.5``, ``reference+10%`` or ``3sd``; UsageError if the text has another form."""
     match = re.fullmatch(r"\s*(?:reference\s*\+\s*(\d+\.?\d*|\.\d+)\s*%|(\d+\.?\d*|\.\d+)\s*sd)\s*", words)
     if match is not None and (float(match[1] or 1) and float(match[2] or 1)):
         return AboveReference(share=float(match[1]) / 100) if match[1] else AboveReference(deviations=float(match[2]))

@@ -63,9 +63,7 @@ class Ball:
         else:
             delta = delta * (self.eps / self.metric.norm(delta).clamp(min=1e-30)).clamp(max=1)[:, None]
         inside = x + delta
-        return (
-            inside if self.box is None else torch.minimum(torch.maximum(inside, x.clamp(max=self.box[0])), x.clamp(min=self.box[1]))
-        )
+        return inside if self.box is None else inside.clamp(x.clamp(max=self.box[0]), x.clamp(min=self.box[1]))
 
     def step(self, gradient: Tensor, length: float) -> Tensor:
         """The step of a length in which a linear function with this gradient rises most."""

@@ -50,11 +50,7 @@ def studies(group: Group) -> list[Study]:
 
 
 def find_study(group: Group, name: str) -> Study:
-    """The study of this name; only its module is imported.
-
-    Raises:
-        UsageError: no study of that command has this name.
-    """
+    """The study of this name, whose module alone is imported; UsageError if no study of that command has this name."""
     known = MODULES[group]
     if name not in known:
         meant = get_close_matches(name.lower().replace(" ", "").replace("-", ""), known, n=1, cutoff=0.75)

@@ -87,11 +87,7 @@ R = TypeVar("R", bound=_Interruptible)
 
 
 def complete(result: R) -> R:
-    """Returns a complete result.
-
-    Raises:
-        KeyboardInterrupt: the user interrupted the work, so that the result is incomplete.
-    """
+    """Returns a complete result; KeyboardInterrupt if the user interrupted the work."""
     if result.interrupted:
         raise KeyboardInterrupt
     return result

@@ -335,11 +335,7 @@ def _measure(conditions: Conditions) -> Iterator[Row | Skipped]:
 
 
 def by_job(cases: Sequence[Case], announce: Callable[[str], None] = lambda what: None) -> Iterator[Row]:
-    """Measures the rows of cases in a new job of two processes.
-
-    Raises:
-        ProcessesError: the job ended before all rows were measured.
-    """
+    """Measures the rows of cases in a new job of two processes; ProcessesError if the job ends before all are measured."""
     kinds = {kind.__name__: kind for kind in (ScalingRow, StepScalingRow, AgreementRow)}
     with _job(json.dumps([asdict(case) for case in cases])) as said:
         for case in cases:

@@ -80,8 +80,7 @@ def _solved(costs: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def _smoothed_minimum(costs: np.ndarray, g: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
     """The smoothed minimum, over the samples of B, of costs minus potentials, and its weights on these samples."""
+    from scipy.special import logsumexp, softmax
+
     exponents = (g - costs) / width
-    top = exponents.max(1, keepdims=True)
-    weights = np.exp(exponents - top)
-    total = weights.sum(1, keepdims=True)
-    return -width * (top + np.log(total))[:, 0], weights / total
+    return -width * logsumexp(exponents, axis=1), softmax(exponents, axis=1)

@@ -143,11 +143,7 @@ RACES = (
 def run_race(
     race: Race, contenders: Sequence[str], *, seeds: Sequence[int], data: Path | None, shorter: int = 1
 ) -> Iterator[RaceRow]:
-    """Runs the paper's scheme, with its steps divided by ``shorter``, and all contenders.
-
-    Raises:
-        SourceError: the data are missing.
-    """
+    """Runs the paper's scheme, with its steps divided by ``shorter``, and all contenders; SourceError if the data are missing."""
     sides = [race.samples(seed, data) for seed in seeds]
     targets = [_train(race, PAPER, race.steps // shorter, *side) for side in zip(seeds, sides, strict=True)]
     yield _row(race, PAPER, targets, targets)

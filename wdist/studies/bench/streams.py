@@ -320,11 +320,7 @@ def _row(case: Case, conditions: Conditions) -> Iterator[StreamRow | Skipped]:
 
 
 def by_process(case: Case, folder: Path) -> StreamRow:
-    """Measures the row of a case in a process with limited memory.
-
-    Raises:
-        SourceError: the process failed.
-    """
+    """Measures the row of a case in a process with limited memory; SourceError if the process failed."""
     data, cache = folder / "data", folder / "cache"
     data.mkdir()
     request = json.dumps({"case": asdict(case), "addresses": written(case, data), "folder": str(data), "memory": MACHINE})
