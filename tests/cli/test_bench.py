@@ -41,9 +41,9 @@ def suite(monkeypatch):
         measure=measure,
         tables=(
             StudyTable(
-                title="rows",
-                of=Row,
-                columns=(*Column.named("name", "value"),),
+                "rows",
+                Row,
+                *Column.named("name", "value"),
             ),
         ),
         conclude=lambda rows: Conclusion(

@@ -59,7 +59,7 @@ def a_study():
         title="W1 and 1.0",
         measure=lambda conditions: iter([ReproducedNumber(row="MaxMin", ours=0.91)]),
         conclude=lambda rows: conclusion,
-        tables=(StudyTable(title="all", of=ReproducedNumber, columns=Column.named("row", "ours")),),
+        tables=(StudyTable("all", ReproducedNumber, *Column.named("row", "ours")),),
     )
 
 

@@ -42,17 +42,15 @@ class Row:
 
 
 TABLE = StudyTable(
-    title="everything at once",
-    of=Row,
-    columns=(
-        Column(header="pair", cell=lambda row: row.name),
-        Column(header="samples", cell=lambda row: row.samples or "endless", kind="number"),
-        Column(header="tight-\nness", cell=lambda row: row.share, spread=lambda row: row.spread, kind="share"),
-        Column(header=">=", cell=lambda row: row.lower, kind="at least"),
-        Column(header="<=", cell=lambda row: row.upper, kind="at most"),
-        Column(header="time", cell=lambda row: row.lower, kind="seconds"),
-        Column(header="right", cell=lambda row: row.right),
-    ),
+    "everything at once",
+    Row,
+    Column(header="pair", cell=lambda row: row.name),
+    Column(header="samples", cell=lambda row: row.samples or "endless", kind="number"),
+    Column(header="tight-\nness", cell=lambda row: row.share, spread=lambda row: row.spread, kind="share"),
+    Column(header=">=", cell=lambda row: row.lower, kind="at least"),
+    Column(header="<=", cell=lambda row: row.upper, kind="at most"),
+    Column(header="time", cell=lambda row: row.lower, kind="seconds"),
+    Column(header="right", cell=lambda row: row.right),
 )
 
 

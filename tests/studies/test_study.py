@@ -40,7 +40,7 @@ def suite(measure):
         title="a suite",
         measure=measure,
         conclude=lambda rows: Conclusion(checks=(ClaimCheck(claim="There are rows.", holds=bool(rows), detail=str(len(rows))),)),
-        tables=(StudyTable(title="rows", of=Row, columns=(Column(header="name", cell=lambda row: row.name),)),),
+        tables=(StudyTable("rows", Row, Column(header="name", cell=lambda row: row.name)),),
         reduced=("everything",),
     )
 

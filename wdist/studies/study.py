@@ -174,14 +174,11 @@ class Column:
         return getter(self.cell or self.header)(row)
 
 
-@dataclass(frozen=True, kw_only=True)
 class StudyTable:
-    """A table of all rows of one type."""
+    """A table of all rows of one type; the first column names the row."""
 
-    title: str
-    of: type
-    columns: tuple[Column, ...]
-    """The first column names the row."""
+    def __init__(self, title: str, of: type, *columns: Column) -> None:
+        self.title, self.of, self.columns = title, of, columns
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -177,13 +177,11 @@ def _largest_difference(result: StudyResult) -> str:
 
 
 _COMPARISONS = StudyTable(
-    title="",
-    of=ReproducedNumber,
-    columns=(
-        Column("", "row"),
-        Column("", "column"),
-        Column("ours", lambda row: _with_unit(row.ours, row.unit), "number"),
-        Column("paper", _paper_number, "number", empty="not stated"),
-        Column("ours - paper", _difference, "number"),
-    ),
+    "",
+    ReproducedNumber,
+    Column("", "row"),
+    Column("", "column"),
+    Column("ours", lambda row: _with_unit(row.ours, row.unit), "number"),
+    Column("paper", _paper_number, "number", empty="not stated"),
+    Column("ours - paper", _difference, "number"),
 )

@@ -124,14 +124,12 @@ STUDIES = (
         conclude=conclude,
         tables=(
             StudyTable(
-                title="shares of the truth",
-                of=LearningRow,
-                columns=(
-                    Column("pair", "name"),
-                    *Column.named("samples", "critic"),
-                    *Column.named("training", "fresh", kind="share"),
-                    Column("time", "seconds", "seconds"),
-                ),
+                "shares of the truth",
+                LearningRow,
+                Column("pair", "name"),
+                *Column.named("samples", "critic"),
+                *Column.named("training", "fresh", kind="share"),
+                Column("time", "seconds", "seconds"),
             ),
         ),
         reduced=("1 of 9 pairs", "files of 1,000 and 4,000 samples"),

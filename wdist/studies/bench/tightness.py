@@ -260,21 +260,17 @@ STUDIES = (
         conclude=conclude,
         tables=(
             StudyTable(
-                title="shares of the truth",
-                of=KnownRow,
-                columns=(
-                    *_PAIR,
-                    Column("tight-\nness", "fresh", spread="spread", kind="share"),
-                    Column("pub-\nlished", "published", "share"),
-                    Column("linear", kind="share"),
-                    Column("mini-\nbatch", "minibatch", "share"),
-                    Column("Sink-\nhorn", "sinkhorn", "share"),
-                ),
+                "shares of the truth",
+                KnownRow,
+                *_PAIR,
+                Column("tight-\nness", "fresh", spread="spread", kind="share"),
+                Column("pub-\nlished", "published", "share"),
+                Column("linear", kind="share"),
+                Column("mini-\nbatch", "minibatch", "share"),
+                Column("Sink-\nhorn", "sinkhorn", "share"),
             ),
-            StudyTable(title="intervals of the seed of median tightness", of=KnownRow, columns=(*_PAIR, *_INTERVAL)),
-            StudyTable(
-                title="finite sets", of=FiniteRow, columns=(*_PAIR, Column("fresh\nvalue", "fresh", spread="spread"), *_INTERVAL)
-            ),
+            StudyTable("intervals of the seed of median tightness", KnownRow, *_PAIR, *_INTERVAL),
+            StudyTable("finite sets", FiniteRow, *_PAIR, Column("fresh\nvalue", "fresh", spread="spread"), *_INTERVAL),
         ),
         seeds=3,
         budget="2m",
