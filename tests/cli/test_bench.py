@@ -53,7 +53,7 @@ def suite(monkeypatch):
         quick_budget="5s",
     )
     monkeypatch.setitem(MODULES, "bench", {"nothing": "nothing"})
-    monkeypatch.setitem(sys.modules, "wdist.studies.bench.nothing", SimpleNamespace(STUDIES=(made,)))
+    monkeypatch.setitem(sys.modules, "wdist.studies.bench.nothing", SimpleNamespace(STUDY=made))
     return asked
 
 

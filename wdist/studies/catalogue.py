@@ -41,7 +41,7 @@ MODULES: dict[Group, dict[str, str]] = {
         "representation": "representation",
     },
 }
-"""Command -> study -> its module, which has a tuple ``STUDIES``; ``list`` shows the studies in this order."""
+"""Command -> study -> the module in which it is a constant; ``list`` shows the studies in this order."""
 
 
 def studies(group: Group) -> list[Study]:
@@ -56,4 +56,5 @@ def find_study(group: Group, name: str) -> Study:
         meant = get_close_matches(name.lower().replace(" ", "").replace("-", ""), known, n=1, cutoff=0.75)
         way_out = f"did you mean {meant[0]}?" if meant else f"choose one of {', '.join(known)}"
         raise UsageError(f"there is no {'suite' if group == 'bench' else 'table or figure'} {name!r}; {way_out}")
-    return next(each for each in import_module(f"wdist.studies.{group}.{known[name]}").STUDIES if each.name == name)
+    module = import_module(f"wdist.studies.{group}.{known[name]}")
+    return next(each for each in vars(module).values() if isinstance(each, Study) and each.name == name)

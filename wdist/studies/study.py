@@ -1,7 +1,7 @@
 """Studies: measurements of wdist on this machine, and reproductions of the paper's tables and figures.
 
-A study is a :class:`Study` in a module, and one entry in :mod:`wdist.studies.catalogue`. It yields each row as soon as it is
-measured, so that an interrupted run keeps the completed rows.
+A study is a :class:`Study`, a constant of its module, and one entry in :mod:`wdist.studies.catalogue`. It yields each row as soon
+as it is measured, so that an interrupted run keeps the completed rows.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -9,7 +9,7 @@ from scipy import stats
 
 from tests.trials import exact_w1
 from wdist.bounds.certificate import certify
-from wdist.studies.bench.coverage import LEVEL, PAIRS, STUDIES, CoverageRow, _over_folds, _row, conclude, rows_of
+from wdist.studies.bench.coverage import LEVEL, PAIRS, STUDY, CoverageRow, _over_folds, _row, conclude, rows_of
 from wdist.studies.study import Conditions
 
 
@@ -93,7 +93,7 @@ def test_as_often_as_stated_is_allowed_with_the_noise_of_counting_and_no_more():
 
 
 def test_names_choose_pairs():
-    rows = list(STUDIES[0].measure(Conditions(quick=True, trials=20, only=("Pareto",), seeds=(3,))))
+    rows = list(STUDY.measure(Conditions(quick=True, trials=20, only=("Pareto",), seeds=(3,))))
     assert {row.pair for row in rows} == {"Pareto of index 2.2, twice as far out"}
     assert {row.samples for row in rows} == {10, 100}
     assert all(row.runs == 20 for row in rows)

@@ -10,7 +10,7 @@ from tests.trials import exact_w1
 from wdist import estimate
 from wdist.studies import progress
 from wdist.studies.bench import gates
-from wdist.studies.bench.gates import CASES, GROWTH, STUDIES, GateRow, conclude, regression_rows, rows_of
+from wdist.studies.bench.gates import CASES, GROWTH, STUDY, GateRow, conclude, regression_rows, rows_of
 from wdist.studies.study import Conditions
 
 
@@ -121,13 +121,13 @@ def test_ctrl_c_ends_the_suite_and_not_one_estimation_only(monkeypatch):
 
 def test_the_suite_judges_growth_at_both_levels(monkeypatch):
     monkeypatch.setattr(gates, "_QUICK_RUNS", 2)
-    rows = list(STUDIES[0].measure(Conditions(quick=True, only=("that grew",))))
+    rows = list(STUDY.measure(Conditions(quick=True, only=("that grew",))))
     assert [row.on for row in rows] == [on for on in ("population", "detected") for _ in GROWTH]
 
 
 def test_names_choose_cases(monkeypatch):
     monkeypatch.setattr(gates, "_QUICK_RUNS", 2)
-    rows = list(STUDIES[0].measure(Conditions(quick=True, only=("doubled",), seeds=(3,))))
+    rows = list(STUDY.measure(Conditions(quick=True, only=("doubled",), seeds=(3,))))
     assert {row.case for row in rows} == {"a set and itself moved and doubled"}
     assert [row.limit for row in rows] == list(gates.LIMITS)
     assert all(row.runs == 2 for row in rows)

@@ -11,7 +11,7 @@ from wdist.studies.bench import ladder as module
 from wdist.studies.bench.ladder import (
     CONFIDENCE,
     MMD,
-    STUDIES,
+    STUDY,
     LadderRow,
     LevelRow,
     OverheadRow,
@@ -117,10 +117,10 @@ def test_the_generator_is_that_of_its_module(samples):
 def test_without_data_the_digits_are_skipped_with_the_reason(monkeypatch):
     monkeypatch.setattr(module, "normal_ladders", lambda: ())
     monkeypatch.setattr(module, "wide_ladders", lambda: ())
-    rows = list(STUDIES[0].measure(Conditions(only=("digit",))))
+    rows = list(STUDY.measure(Conditions(only=("digit",))))
     assert len(rows) == 4
     assert all(isinstance(row, Skipped) and "data" in row.reason for row in rows)
-    assert list(STUDIES[0].measure(Conditions(quick=True, only=("digit",)))) == []
+    assert list(STUDY.measure(Conditions(quick=True, only=("digit",)))) == []
 
 
 def test_the_digit_ladders_are_climbed_by_c_transforms_and_by_networks(samples):
@@ -141,7 +141,7 @@ def test_the_digit_ladders_are_climbed_by_c_transforms_and_by_networks(samples):
 def test_names_choose_ladders(monkeypatch):
     monkeypatch.setattr(module, "_RUNS", 1)
     monkeypatch.setattr(module, "_QUICK_SAMPLES", 60)
-    rows = [row for row in STUDIES[0].measure(Conditions(quick=True, only=("one normal",))) if isinstance(row, TwinRow)]
+    rows = [row for row in STUDY.measure(Conditions(quick=True, only=("one normal",))) if isinstance(row, TwinRow)]
     assert [(row.ladder, row.runs, row.samples) for row in rows] == [("one normal twice", 1, 60)]
 
 

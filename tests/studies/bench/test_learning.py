@@ -9,7 +9,7 @@ from wdist.studies.bench.learning import CRITICS, KNOWN, PAIRS, LearningRow, con
 from wdist.studies.study import Conditions
 from wdist.training.catalogue import CATALOGUE
 
-(STUDY,) = learning.STUDIES
+STUDY = learning.STUDY
 ROW = LearningRow(name="cones-3", critic="cones", samples=1000, dim=2, seed=0, training=1.1, fresh=0.9, steps=5, seconds=0.1)
 
 

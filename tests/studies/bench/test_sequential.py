@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from wdist.studies.bench import sequential
-from wdist.studies.bench.sequential import CASES, STUDIES, SequentialRow, _Draws, conclude, fixed_size, row_of
+from wdist.studies.bench.sequential import CASES, STUDY, SequentialRow, _Draws, conclude, fixed_size, row_of
 from wdist.studies.study import Conditions
 
 
@@ -50,5 +50,5 @@ def test_checks_follow_from_the_rows():
 
 def test_the_quick_form_measures_what_is_asked_for(monkeypatch):
     monkeypatch.setattr(sequential, "_MOST_AT_W1", 200)
-    rows = list(STUDIES[0].measure(Conditions(quick=True, trials=1, only=("equal",))))
+    rows = list(STUDY.measure(Conditions(quick=True, trials=1, only=("equal",))))
     assert [found.limit for found in rows] == [0.0, 0.5, 1.0]

@@ -16,7 +16,7 @@ from wdist.estimation.result import SamplesInterval
 from wdist.estimation.verification import verify
 from wdist.ground_metric import L1, METRICS
 from wdist.studies.bench import soundness, soundness_paths
-from wdist.studies.bench.soundness import STUDIES, SoundnessRow, WrongBound, conclude, is_wrong, outcome, rows_of
+from wdist.studies.bench.soundness import STUDY, SoundnessRow, WrongBound, conclude, is_wrong, outcome, rows_of
 from wdist.studies.bench.soundness_divergence import divergence
 from wdist.studies.bench.soundness_paths import PATHS, Claim
 from wdist.studies.bench.soundness_problems import KINDS, Problem, draw_problem, draw_translation
@@ -175,12 +175,12 @@ def test_ctrl_c_keeps_the_trials_that_are_done():
 
 
 def test_the_number_of_trials_and_names_choose_what_is_run(monkeypatch):
-    rows = list(STUDIES[0].measure(Conditions(trials=100, only=("the line",), seeds=(3, 4))))
+    rows = list(STUDY.measure(Conditions(trials=100, only=("the line",), seeds=(3, 4))))
     assert [(row.path, row.seed, row.trials) for row in rows] == [("the line", 3, 8), ("the line", 4, 8)]
     assert conclude(rows).checks[0].holds
     assert all(isinstance(row, SoundnessRow) for row in rows)
     monkeypatch.setattr(soundness, "PATHS", ())
-    assert list(STUDIES[0].measure(Conditions())) == []
+    assert list(STUDY.measure(Conditions())) == []
 
 
 def test_a_translation_of_thousands_is_known_in_every_metric():

@@ -17,7 +17,7 @@ from wdist.studies.bench import speed_costs
 from wdist.studies.bench.schemes import SCHEMES, Landing, Shape
 from wdist.studies.bench.speed import (
     CASES,
-    STUDIES,
+    STUDY,
     SideBySideRow,
     StepCase,
     StepRow,
@@ -127,12 +127,12 @@ def test_the_suite_is_made_of_rows_that_its_tables_know():
     assert len({str(case) for case in CASES}) >= 16
     assert all(case.schemes[0] == "floor" for case in CASES)
     assert all(each in SCHEMES for case in CASES for each in case.schemes)
-    assert {table.of for table in STUDIES[0].tables} == {StepRow, SideBySideRow, RaceRow, CostRow}
+    assert {table.of for table in STUDY.tables} == {StepRow, SideBySideRow, RaceRow, CostRow}
     assert [each.name for each in RACES if each.needs_data] == ["MNIST 3 v 8"]
 
 
 def test_a_race_without_its_data_is_skipped_with_the_way_out():
-    result = STUDIES[0].run(Conditions(only=("MNIST",)))
+    result = STUDY.run(Conditions(only=("MNIST",)))
     assert result.rows == ()
     assert "data" in result.skipped[0].reason
 

@@ -21,7 +21,7 @@ from wdist.studies.bench.tightness_rows import FiniteRow, KnownRow, SeedRun, con
 from wdist.studies.study import Conditions
 from wdist.training.observer import CriticFinished, CriticStarted, HistoryPoint, Progress
 
-(STUDY,) = tightness.STUDIES
+STUDY = tightness.STUDY
 
 
 def run_of(fresh, *, seed=0, **changes):

@@ -12,7 +12,7 @@ from wdist.studies.reproduce import image_sets, table2
 from wdist.studies.study import Conditions
 from wdist.training.catalogue import CATALOGUE
 
-(STUDY,) = table2.STUDIES
+STUDY = table2.STUDY
 
 
 @pytest.fixture(autouse=True)

@@ -355,29 +355,27 @@ def _panel(end: str, rows: Sequence[CoverageRow]) -> Panel:
     return Panel(title=title, x_label="samples per side", y_label=y_label, series=series, log_x=True, level=1 - LEVEL, bottom=0.0)
 
 
-STUDIES = (
-    Study(
-        name="coverage",
-        title="How often population bounds are wrong",
-        measure=_measure,
-        divisible=True,
-        conclude=conclude,
-        tables=(
-            StudyTable(
-                f"wrong bounds, stated at {percent(LEVEL, 0)}",
-                CoverageRow,
-                Column("pair"),
-                Column("samples\nof A", "samples"),
-                Column("of B", "samples_b"),
-                Column("bound", "end"),
-                Column("method"),
-                Column("wrong", "share_wrong", "share"),
-                Column("as\nstated", "holds"),
-                Column("mean over\nthe truth", "share_of_truth"),
-            ),
+STUDY = Study(
+    name="coverage",
+    title="How often population bounds are wrong",
+    measure=_measure,
+    divisible=True,
+    conclude=conclude,
+    tables=(
+        StudyTable(
+            f"wrong bounds, stated at {percent(LEVEL, 0)}",
+            CoverageRow,
+            Column("pair"),
+            Column("samples\nof A", "samples"),
+            Column("of B", "samples_b"),
+            Column("bound", "end"),
+            Column("method"),
+            Column("wrong", "share_wrong", "share"),
+            Column("as\nstated", "holds"),
+            Column("mean over\nthe truth", "share_of_truth"),
         ),
-        trials=_RUNS,
-        quick_trials=_QUICK_RUNS,
-        reduced=(f"{_QUICK_RUNS} runs instead of {_RUNS}", "few sample sizes"),
     ),
+    trials=_RUNS,
+    quick_trials=_QUICK_RUNS,
+    reduced=(f"{_QUICK_RUNS} runs instead of {_RUNS}", "few sample sizes"),
 )

@@ -449,33 +449,31 @@ def _panels(steps: Sequence[StepScalingRow], work: Sequence[ScalingRow]) -> Iter
 
 _TIMES = (Column("one, s", "one"), Column("two, s", "two"), Column("speed-up", "speed_up", spread="spread"))
 
-STUDIES = (
-    Study(
-        name="distributed",
-        title="Two processes beside one: speed, and the same results",
-        measure=_measure,
-        conclude=conclude,
-        tables=(
-            StudyTable(
-                "training steps on divided minibatches",
-                StepScalingRow,
-                Column("width", lambda row: str(row.width)),
-                Column("batch"),
-                *_TIMES,
-                Column("bytes a step", "sent"),
-            ),
-            StudyTable("independent work", ScalingRow, Column("work", "name"), *_TIMES),
-            StudyTable(
-                "results of one process and of two",
-                AgreementRow,
-                Column("number", "name"),
-                *Column.named("one", "two"),
-                Column("apart", "difference"),
-                Column("rounding", "rounding", "at most", empty="–"),
-            ),
+STUDY = Study(
+    name="distributed",
+    title="Two processes beside one: speed, and the same results",
+    measure=_measure,
+    conclude=conclude,
+    tables=(
+        StudyTable(
+            "training steps on divided minibatches",
+            StepScalingRow,
+            Column("width", lambda row: str(row.width)),
+            Column("batch"),
+            *_TIMES,
+            Column("bytes a step", "sent"),
         ),
-        reduced=("1 of 6 networks and batches", "2 of 5 kinds of independent work, smaller", "3 rounds instead of 5"),
+        StudyTable("independent work", ScalingRow, Column("work", "name"), *_TIMES),
+        StudyTable(
+            "results of one process and of two",
+            AgreementRow,
+            Column("number", "name"),
+            *Column.named("one", "two"),
+            Column("apart", "difference"),
+            Column("rounding", "rounding", "at most", empty="–"),
+        ),
     ),
+    reduced=("1 of 6 networks and batches", "2 of 5 kinds of independent work, smaller", "3 rounds instead of 5"),
 )
 
 if __name__ == "__main__":

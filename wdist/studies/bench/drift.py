@@ -237,27 +237,25 @@ def _of_runs(count: str) -> Callable[[DriftRow], float]:
     return lambda row: getattr(row, count) / row.runs
 
 
-STUDIES = (
-    Study(
-        name="drift",
-        title="How often planted drift is found, and how often drift is reported without any",
-        measure=_measure,
-        divisible=True,
-        conclude=conclude,
-        tables=(
-            StudyTable(
-                "shares of tables in which drift is reported",
-                DriftRow,
-                *Column.named("change", "rows"),
-                Column("wdist", "share", "share"),
-                Column("by\ncolumns", _of_runs("by_columns"), "share"),
-                Column("by\npairs", _of_runs("by_pairs"), "share"),
-                Column("jointly", _of_runs("jointly"), "share"),
-                Column("W1/sd\n>= 0.1", _of_runs("scaled"), "share"),
-                Column("W1\n>= 1", _of_runs("fixed"), "share"),
-                Column("chunks,\n3 sd", _of_runs("chunks"), "share"),
-            ),
+STUDY = Study(
+    name="drift",
+    title="How often planted drift is found, and how often drift is reported without any",
+    measure=_measure,
+    divisible=True,
+    conclude=conclude,
+    tables=(
+        StudyTable(
+            "shares of tables in which drift is reported",
+            DriftRow,
+            *Column.named("change", "rows"),
+            Column("wdist", "share", "share"),
+            Column("by\ncolumns", _of_runs("by_columns"), "share"),
+            Column("by\npairs", _of_runs("by_pairs"), "share"),
+            Column("jointly", _of_runs("jointly"), "share"),
+            Column("W1/sd\n>= 0.1", _of_runs("scaled"), "share"),
+            Column("W1\n>= 1", _of_runs("fixed"), "share"),
+            Column("chunks,\n3 sd", _of_runs("chunks"), "share"),
         ),
-        reduced=(f"{_QUICK_RUNS} runs instead of {_RUNS}", f"{ROWS[0]} rows only"),
     ),
+    reduced=(f"{_QUICK_RUNS} runs instead of {_RUNS}", f"{ROWS[0]} rows only"),
 )

@@ -343,27 +343,25 @@ def _panel(title: str, rows: Sequence[GateRow]) -> Panel:
     return Panel(title=title, x_label="limit over the truth", y_label="share of gates", level=level, bottom=0.0, series=series)
 
 
-STUDIES = (
-    Study(
-        name="gates",
-        title="How often a gate is wrong or inconclusive",
-        measure=_measure,
-        divisible=True,
-        conclude=conclude,
-        tables=(
-            StudyTable(
-                "verdicts",
-                GateRow,
-                Column("case"),
-                Column("samples\nper side", "samples"),
-                Column("rule", lambda row: f"{row.rule}{_RULES[row.on]}"),
-                Column("limit/\ntruth", "limit"),
-                Column("pass", lambda row: row.passed / row.runs, "share"),
-                Column("fail", lambda row: row.failed / row.runs, "share"),
-                Column("open", "share_inconclusive", "share"),
-                Column("wrong", "share_wrong", "share"),
-            ),
+STUDY = Study(
+    name="gates",
+    title="How often a gate is wrong or inconclusive",
+    measure=_measure,
+    divisible=True,
+    conclude=conclude,
+    tables=(
+        StudyTable(
+            "verdicts",
+            GateRow,
+            Column("case"),
+            Column("samples\nper side", "samples"),
+            Column("rule", lambda row: f"{row.rule}{_RULES[row.on]}"),
+            Column("limit/\ntruth", "limit"),
+            Column("pass", lambda row: row.passed / row.runs, "share"),
+            Column("fail", lambda row: row.failed / row.runs, "share"),
+            Column("open", "share_inconclusive", "share"),
+            Column("wrong", "share_wrong", "share"),
         ),
-        reduced=(f"{_QUICK_RUNS} runs instead of {_RUNS}",),
     ),
+    reduced=(f"{_QUICK_RUNS} runs instead of {_RUNS}",),
 )

@@ -358,17 +358,15 @@ _TABLES = (
     ),
 )
 
-STUDIES = (
-    Study(
-        name="ladder",
-        title="How often sources of known order are ranked correctly",
-        measure=_measure,
-        divisible=True,
-        conclude=conclude,
-        tables=_TABLES,
-        takes_data=True,
-        trials=_RUNS,
-        quick_trials=_QUICK_RUNS,
-        reduced=(f"{_QUICK_SAMPLES} samples instead of {_SAMPLES}", "no digits"),
-    ),
+STUDY = Study(
+    name="ladder",
+    title="How often sources of known order are ranked correctly",
+    measure=_measure,
+    divisible=True,
+    conclude=conclude,
+    tables=_TABLES,
+    takes_data=True,
+    trials=_RUNS,
+    quick_trials=_QUICK_RUNS,
+    reduced=(f"{_QUICK_SAMPLES} samples instead of {_SAMPLES}", "no digits"),
 )

@@ -115,23 +115,21 @@ def _panel(name: str, rows: Sequence[LearningRow]) -> Panel:
     )
 
 
-STUDIES = (
-    Study(
-        name="learning",
-        title="How much critics learn from how many samples",
-        measure=_measure,
-        divisible=True,
-        conclude=conclude,
-        tables=(
-            StudyTable(
-                "shares of the truth",
-                LearningRow,
-                Column("pair", "name"),
-                *Column.named("samples", "critic"),
-                *Column.named("training", "fresh", kind="share"),
-                Column("time", "seconds", "seconds"),
-            ),
+STUDY = Study(
+    name="learning",
+    title="How much critics learn from how many samples",
+    measure=_measure,
+    divisible=True,
+    conclude=conclude,
+    tables=(
+        StudyTable(
+            "shares of the truth",
+            LearningRow,
+            Column("pair", "name"),
+            *Column.named("samples", "critic"),
+            *Column.named("training", "fresh", kind="share"),
+            Column("time", "seconds", "seconds"),
         ),
-        reduced=("1 of 9 pairs", "files of 1,000 and 4,000 samples"),
     ),
+    reduced=("1 of 9 pairs", "files of 1,000 and 4,000 samples"),
 )

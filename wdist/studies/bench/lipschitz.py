@@ -203,27 +203,25 @@ def _over_product(bound: str) -> Callable[[LipschitzRow], float | None]:
     return lambda row: None if getattr(row, bound) is None else getattr(row, bound) / row.product
 
 
-STUDIES = (
-    Study(
-        name="lipschitz",
-        title="Lipschitz bounds of random networks",
-        measure=_measure,
-        divisible=True,
-        conclude=conclude,
-        tables=(
-            StudyTable(
-                "bounds from above",
-                LipschitzRow,
-                Column("network", "name"),
-                Column("product"),
-                Column("averaged", _over_product("averaged"), "share"),
-                Column("ECLipsE-\nFast", _over_product("fast"), "share"),
-                Column("LipSDP", _over_product("semidefinite"), "share"),
-                Column("bound", "semidefinite"),
-                *Column.named("found", "exact", "gap"),
-            ),
+STUDY = Study(
+    name="lipschitz",
+    title="Lipschitz bounds of random networks",
+    measure=_measure,
+    divisible=True,
+    conclude=conclude,
+    tables=(
+        StudyTable(
+            "bounds from above",
+            LipschitzRow,
+            Column("network", "name"),
+            Column("product"),
+            Column("averaged", _over_product("averaged"), "share"),
+            Column("ECLipsE-\nFast", _over_product("fast"), "share"),
+            Column("LipSDP", _over_product("semidefinite"), "share"),
+            Column("bound", "semidefinite"),
+            *Column.named("found", "exact", "gap"),
         ),
-        seeds=3,
-        reduced=("depths up to 10 instead of 50 and widths up to 20 instead of 80", "one seed instead of three"),
     ),
+    seeds=3,
+    reduced=("depths up to 10 instead of 50 and widths up to 20 instead of 80", "one seed instead of three"),
 )

@@ -202,30 +202,28 @@ def _checks(rows: Sequence[SequentialRow]) -> Iterator[ClaimCheck]:
             )
 
 
-STUDIES = (
-    Study(
-        name="sequential",
-        title="How many samples a sequential gate takes",
-        measure=_measure,
-        divisible=True,
-        conclude=conclude,
-        tables=(
-            StudyTable(
-                "verdicts",
-                SequentialRow,
-                Column("case"),
-                Column("limit/\nW1", "limit"),
-                Column("pass", lambda row: row.passed / row.runs, "share"),
-                Column("fail", lambda row: row.failed / row.runs, "share"),
-                Column("wrong", "share_wrong", "share"),
-                Column("samples,\nmedian", "median"),
-                Column("9 in 10", "most"),
-                Column("fixed\nsize", "fixed"),
-                Column("ratio"),
-            ),
+STUDY = Study(
+    name="sequential",
+    title="How many samples a sequential gate takes",
+    measure=_measure,
+    divisible=True,
+    conclude=conclude,
+    tables=(
+        StudyTable(
+            "verdicts",
+            SequentialRow,
+            Column("case"),
+            Column("limit/\nW1", "limit"),
+            Column("pass", lambda row: row.passed / row.runs, "share"),
+            Column("fail", lambda row: row.failed / row.runs, "share"),
+            Column("wrong", "share_wrong", "share"),
+            Column("samples,\nmedian", "median"),
+            Column("9 in 10", "most"),
+            Column("fixed\nsize", "fixed"),
+            Column("ratio"),
         ),
-        trials=_RUNS,
-        quick_trials=_QUICK_RUNS,
-        reduced=(f"{_QUICK_RUNS} runs instead of {_RUNS}",),
     ),
+    trials=_RUNS,
+    quick_trials=_QUICK_RUNS,
+    reduced=(f"{_QUICK_RUNS} runs instead of {_RUNS}",),
 )

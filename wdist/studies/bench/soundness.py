@@ -207,36 +207,34 @@ def conclude(rows: Sequence[SoundnessRow | WrongBound]) -> Conclusion:
     )
 
 
-STUDIES = (
-    Study(
-        name="soundness",
-        title="Whether bounds for the samples are ever wrong",
-        measure=_measure,
-        divisible=True,
-        conclude=conclude,
-        trials=TRIALS,
-        quick_trials=QUICK_TRIALS,
-        tables=(
-            StudyTable(
-                "bounds held against W1 in extended precision",
-                SoundnessRow,
-                Column("method", "path"),
-                *Column.named("trials", "refused"),
-                Column("lower\nbounds", "lower"),
-                Column("upper\nbounds", "upper"),
-                Column("wrong"),
-                Column("closest\nlower", "closest_lower"),
-                Column("closest\nupper", "closest_upper"),
-                Column("time", "seconds", "seconds"),
-            ),
-            StudyTable(
-                "wrong bounds, in the smallest case found",
-                WrongBound,
-                Column("method", "path"),
-                *Column.named("trial", "problem"),
-                Column("what is wrong", "what"),
-            ),
+STUDY = Study(
+    name="soundness",
+    title="Whether bounds for the samples are ever wrong",
+    measure=_measure,
+    divisible=True,
+    conclude=conclude,
+    trials=TRIALS,
+    quick_trials=QUICK_TRIALS,
+    tables=(
+        StudyTable(
+            "bounds held against W1 in extended precision",
+            SoundnessRow,
+            Column("method", "path"),
+            *Column.named("trials", "refused"),
+            Column("lower\nbounds", "lower"),
+            Column("upper\nbounds", "upper"),
+            Column("wrong"),
+            Column("closest\nlower", "closest_lower"),
+            Column("closest\nupper", "closest_upper"),
+            Column("time", "seconds", "seconds"),
         ),
-        reduced=(f"{QUICK_TRIALS:,} trials instead of {TRIALS:,}",),
+        StudyTable(
+            "wrong bounds, in the smallest case found",
+            WrongBound,
+            Column("method", "path"),
+            *Column.named("trial", "problem"),
+            Column("what is wrong", "what"),
+        ),
     ),
+    reduced=(f"{QUICK_TRIALS:,} trials instead of {TRIALS:,}",),
 )

@@ -410,21 +410,19 @@ _TABLES = (
     ),
 )
 
-STUDIES = (
-    Study(
-        name="speed",
-        title="Cost of a training step, of a bound and of a whole run",
-        measure=_measure,
-        conclude=conclude,
-        tables=_TABLES,
-        seeds=3,
-        takes_data=True,
-        reduced=(
-            f"1 of {len(CASES)} networks and batches, and of {len(SIDE_BY_SIDE)} for critics side by side",
-            "1 seed instead of 3",
-            f"{_FEW_ROUNDS} rounds instead of {_ROUNDS}",
-            "2 of 3 races, an eighth as long and with fewer schemes",
-            "no 2 GB of samples",
-        ),
+STUDY = Study(
+    name="speed",
+    title="Cost of a training step, of a bound and of a whole run",
+    measure=_measure,
+    conclude=conclude,
+    tables=_TABLES,
+    seeds=3,
+    takes_data=True,
+    reduced=(
+        f"1 of {len(CASES)} networks and batches, and of {len(SIDE_BY_SIDE)} for critics side by side",
+        "1 seed instead of 3",
+        f"{_FEW_ROUNDS} rounds instead of {_ROUNDS}",
+        "2 of 3 races, an eighth as long and with fewer schemes",
+        "no 2 GB of samples",
     ),
 )

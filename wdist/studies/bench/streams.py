@@ -377,26 +377,24 @@ def conclude(rows: Sequence[StreamRow]) -> Conclusion:
     return Conclusion(checks=checks, remarks=REMARKS)
 
 
-STUDIES = (
-    Study(
-        name="streams",
-        title="Samples larger than memory: peak memory, reading speed, and how long training waits",
-        measure=_measure,
-        conclude=conclude,
-        tables=(
-            StudyTable(
-                f"files under a limit of {MACHINE >> 30} GiB on the address space",
-                StreamRow,
-                Column("files", "name"),
-                Column("peak, GB", lambda row: row.peak / GB),
-                Column("disk, GB/s", lambda row: row.disk / GB),
-                Column("digest, GB/s", lambda row: row.digest / GB),
-                Column("over budget, s", "over"),
-                Column("waiting", kind="share"),
-            ),
+STUDY = Study(
+    name="streams",
+    title="Samples larger than memory: peak memory, reading speed, and how long training waits",
+    measure=_measure,
+    conclude=conclude,
+    tables=(
+        StudyTable(
+            f"files under a limit of {MACHINE >> 30} GiB on the address space",
+            StreamRow,
+            Column("files", "name"),
+            Column("peak, GB", lambda row: row.peak / GB),
+            Column("disk, GB/s", lambda row: row.disk / GB),
+            Column("digest, GB/s", lambda row: row.digest / GB),
+            Column("over budget, s", "over"),
+            Column("waiting", kind="share"),
         ),
-        reduced=("2 of 5 formats, 2.5 GB instead of 3 or 10", "budget 8 s instead of 60"),
     ),
+    reduced=("2 of 5 formats, 2.5 GB instead of 3 or 10", "budget 8 s instead of 60"),
 )
 
 if __name__ == "__main__":

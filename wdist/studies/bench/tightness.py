@@ -251,31 +251,29 @@ _INTERVAL = (
     Column("critic", "critics"),
 )
 
-STUDIES = (
-    Study(
-        name="tightness",
-        title="How much of the truth the certified interval reaches",
-        measure=_measure,
-        divisible=True,
-        conclude=conclude,
-        tables=(
-            StudyTable(
-                "shares of the truth",
-                KnownRow,
-                *_PAIR,
-                Column("tight-\nness", "fresh", spread="spread", kind="share"),
-                Column("pub-\nlished", "published", "share"),
-                Column("linear", kind="share"),
-                Column("mini-\nbatch", "minibatch", "share"),
-                Column("Sink-\nhorn", "sinkhorn", "share"),
-            ),
-            StudyTable("intervals of the seed of median tightness", KnownRow, *_PAIR, *_INTERVAL),
-            StudyTable("finite sets", FiniteRow, *_PAIR, Column("fresh\nvalue", "fresh", spread="spread"), *_INTERVAL),
+STUDY = Study(
+    name="tightness",
+    title="How much of the truth the certified interval reaches",
+    measure=_measure,
+    divisible=True,
+    conclude=conclude,
+    tables=(
+        StudyTable(
+            "shares of the truth",
+            KnownRow,
+            *_PAIR,
+            Column("tight-\nness", "fresh", spread="spread", kind="share"),
+            Column("pub-\nlished", "published", "share"),
+            Column("linear", kind="share"),
+            Column("mini-\nbatch", "minibatch", "share"),
+            Column("Sink-\nhorn", "sinkhorn", "share"),
         ),
-        seeds=3,
-        budget="2m",
-        quick_budget="5s",
-        takes_data=True,
-        reduced=("8 of 60 pairs, and 1 of 4 finite sets", "no files of 20,000 samples"),
+        StudyTable("intervals of the seed of median tightness", KnownRow, *_PAIR, *_INTERVAL),
+        StudyTable("finite sets", FiniteRow, *_PAIR, Column("fresh\nvalue", "fresh", spread="spread"), *_INTERVAL),
     ),
+    seeds=3,
+    budget="2m",
+    quick_budget="5s",
+    takes_data=True,
+    reduced=("8 of 60 pairs, and 1 of 4 finite sets", "no files of 20,000 samples"),
 )

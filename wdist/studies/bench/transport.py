@@ -235,26 +235,24 @@ def _label(row: TransportRow) -> str:
     return row.solver if row.tolerance is None else f"{row.solver} {row.tolerance:g}"
 
 
-STUDIES = (
-    Study(
-        name="transport",
-        title="Transport between samples: time and memory until both bounds meet",
-        measure=_measure,
-        conclude=conclude,
-        tables=(
-            StudyTable(
-                "Solvers",
-                TransportRow,
-                Column("samples", "name"),
-                Column("n"),
-                Column("solver", lambda row: _label(row) + " *" * row.extrapolated),
-                Column("time", "seconds", "seconds"),
-                Column("ratio"),
-                Column("GB", "memory"),
-                Column("gap", kind="at most"),
-            ),
+STUDY = Study(
+    name="transport",
+    title="Transport between samples: time and memory until both bounds meet",
+    measure=_measure,
+    conclude=conclude,
+    tables=(
+        StudyTable(
+            "Solvers",
+            TransportRow,
+            Column("samples", "name"),
+            Column("n"),
+            Column("solver", lambda row: _label(row) + " *" * row.extrapolated),
+            Column("time", "seconds", "seconds"),
+            Column("ratio"),
+            Column("GB", "memory"),
+            Column("gap", kind="at most"),
         ),
-        takes_data=True,
-        reduced=("500 and 2,000 samples of each side",),
     ),
+    takes_data=True,
+    reduced=("500 and 2,000 samples of each side",),
 )

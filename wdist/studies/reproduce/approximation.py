@@ -355,15 +355,13 @@ def _figure(number: int, title: str, measure: Callable[[Conditions], Iterator[ob
     )
 
 
-STUDIES = (
-    _figure(4, "Approximating the absolute value", _figure4, critics=len(NOT_PRESERVING + PRESERVING), dim=1),
-    _figure(5, "Approximating three circular cones", _figure5, critics=len(_WORST + _BEST), dim=2),
-    Study(
-        name="table1",
-        title="Effect of problem dimensionality",
-        source="table 1, section 7.1.1, appendix H.1",
-        measure=_table1,
-        operations=lambda quick: sum(sizes.operations(dim) for (_, dim, _), sizes in _cells(quick).items()),
-        reduced=(f"dimensions {' and '.join(map(str, QUICK_DIMENSIONS))} only", *SIZES["table1"].reduced),
-    ),
+FIGURE4 = _figure(4, "Approximating the absolute value", _figure4, critics=len(NOT_PRESERVING + PRESERVING), dim=1)
+FIGURE5 = _figure(5, "Approximating three circular cones", _figure5, critics=len(_WORST + _BEST), dim=2)
+TABLE1 = Study(
+    name="table1",
+    title="Effect of problem dimensionality",
+    source="table 1, section 7.1.1, appendix H.1",
+    measure=_table1,
+    operations=lambda quick: sum(sizes.operations(dim) for (_, dim, _), sizes in _cells(quick).items()),
+    reduced=(f"dimensions {' and '.join(map(str, QUICK_DIMENSIONS))} only", *SIZES["table1"].reduced),
 )

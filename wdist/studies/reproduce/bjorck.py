@@ -314,38 +314,36 @@ def _product_operations(quick: bool) -> float:
     return (runs + 1) * sum(4.0 * size**3 * k + 10 * 3.0**k * 2 * size**2 for k in SPEEDUP)
 
 
-STUDIES = (
-    Study(
-        name="figure12",
-        title="Convergence of Björck at beta = 0.0003",
-        source="figure 12, appendix B.1",
-        measure=_over_iterations,
-        operations=lambda quick: ITERATIONS * 4.0 * SIZE**3 * 2,
-    ),
-    Study(
-        name="figure13",
-        title="Convergence of Björck for different beta",
-        source="figure 13, appendix B.1",
-        measure=_over_beta,
-        operations=lambda quick: (_BETAS + len(_SHOWN)) * FEW_ITERATIONS * 4.0 * SIZE**3 * 4,
-    ),
-    Study(
-        name="figure14",
-        title="Björck against spectral normalisation over training",
-        source="figure 14, appendix B.2",
-        measure=_over_training,
-        operations=lambda quick: len(_TITLES) * sum(TRAINING.sizes(quick).operations(dim) for dim in DIMENSIONS),
-        reduced=TRAINING.reduced,
-    ),
-    Study(
-        name="table3",
-        title="Runtime of matrix-vector Björck",
-        source="table 3, appendix B.4",
-        measure=_products,
-        operations=_product_operations,
-        reduced=(
-            f"matrix {QUICK_SIZE} x {QUICK_SIZE} instead of {TABLE_SIZE} x {TABLE_SIZE}",
-            f"{QUICK_RUNS} runs instead of {RUNS}",
-        ),
+FIGURE12 = Study(
+    name="figure12",
+    title="Convergence of Björck at beta = 0.0003",
+    source="figure 12, appendix B.1",
+    measure=_over_iterations,
+    operations=lambda quick: ITERATIONS * 4.0 * SIZE**3 * 2,
+)
+FIGURE13 = Study(
+    name="figure13",
+    title="Convergence of Björck for different beta",
+    source="figure 13, appendix B.1",
+    measure=_over_beta,
+    operations=lambda quick: (_BETAS + len(_SHOWN)) * FEW_ITERATIONS * 4.0 * SIZE**3 * 4,
+)
+FIGURE14 = Study(
+    name="figure14",
+    title="Björck against spectral normalisation over training",
+    source="figure 14, appendix B.2",
+    measure=_over_training,
+    operations=lambda quick: len(_TITLES) * sum(TRAINING.sizes(quick).operations(dim) for dim in DIMENSIONS),
+    reduced=TRAINING.reduced,
+)
+TABLE3 = Study(
+    name="table3",
+    title="Runtime of matrix-vector Björck",
+    source="table 3, appendix B.4",
+    measure=_products,
+    operations=_product_operations,
+    reduced=(
+        f"matrix {QUICK_SIZE} x {QUICK_SIZE} instead of {TABLE_SIZE} x {TABLE_SIZE}",
+        f"{QUICK_RUNS} runs instead of {RUNS}",
     ),
 )

@@ -156,18 +156,16 @@ def _operations(quick: bool) -> float:
     return (len(RECIPES) + 2) * len(ACTIVATIONS) * critic_operations(muon=False, **sizes)
 
 
-STUDIES = (
-    Study(
-        name="table4",
-        title="Test errors on MNIST by activation and regulariser",
-        source="table 4, appendices G.1 and H.4",
-        measure=_measure,
-        operations=_operations,
-        reduced=(
-            f"width {QUICK_WIDTH} instead of {WIDTH}",
-            f"{QUICK_STEPS} steps instead of {STEPS}",
-            f"K = {RECIPES['Björck'].constant(quick=True):g} instead of {RECIPES['Björck'].lipschitz:g} for Björck, "
-            "at which narrow networks show the paper's order",
-        ),
+STUDY = Study(
+    name="table4",
+    title="Test errors on MNIST by activation and regulariser",
+    source="table 4, appendices G.1 and H.4",
+    measure=_measure,
+    operations=_operations,
+    reduced=(
+        f"width {QUICK_WIDTH} instead of {WIDTH}",
+        f"{QUICK_STEPS} steps instead of {STEPS}",
+        f"K = {RECIPES['Björck'].constant(quick=True):g} instead of {RECIPES['Björck'].lipschitz:g} for Björck, "
+        "at which narrow networks show the paper's order",
     ),
 )

@@ -308,21 +308,19 @@ def _checks16(values: dict[str, Tensor], widths: dict[str, float]) -> tuple[Clai
     )
 
 
-STUDIES = (
-    Study(
-        name="figure6",
-        title="Jacobian spectral norms and activation statistics on MNIST",
-        source="figure 6, section 7.1.2, appendix H.4",
-        measure=_figure6,
-        operations=lambda quick: operations(quick, classifiers=len(CONSTANTS) + 1, jacobians=2),
-        reduced=REDUCED,
-    ),
-    Study(
-        name="figure16",
-        title="Jacobian singular values on MNIST",
-        source="figure 16, appendix G.3",
-        measure=_figure16,
-        operations=lambda quick: operations(quick, classifiers=2, jacobians=2),
-        reduced=REDUCED,
-    ),
+FIGURE6 = Study(
+    name="figure6",
+    title="Jacobian spectral norms and activation statistics on MNIST",
+    source="figure 6, section 7.1.2, appendix H.4",
+    measure=_figure6,
+    operations=lambda quick: operations(quick, classifiers=len(CONSTANTS) + 1, jacobians=2),
+    reduced=REDUCED,
+)
+FIGURE16 = Study(
+    name="figure16",
+    title="Jacobian singular values on MNIST",
+    source="figure 16, appendix G.3",
+    measure=_figure16,
+    operations=lambda quick: operations(quick, classifiers=2, jacobians=2),
+    reduced=REDUCED,
 )

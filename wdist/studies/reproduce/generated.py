@@ -248,23 +248,21 @@ _REDUCED = (
     f"critics of width {_QUICK.critic_width} instead of {_FULL.critic_width}",
     f"{_QUICK.steps} steps instead of {_FULL.steps}",
 )
-STUDIES = (
-    Study(
-        name="figure15",
-        title="Images of WGAN-GP models, leaky ReLU beside MaxMin",
-        source="figure 15, appendix G.2",
-        measure=_figure15,
-        operations=lambda quick: _operations(quick, generators=2, passes=6.0),
-        reduced=_REDUCED,
-        takes_data=True,
-    ),
-    Study(
-        name="figure17",
-        title="Images of WGANs whose critics preserve the norm of gradients",
-        source="figure 17, appendix H.3",
-        measure=_figure17,
-        operations=lambda quick: _operations(quick, generators=2, passes=4.0),
-        reduced=_REDUCED,
-        takes_data=True,
-    ),
+FIGURE15 = Study(
+    name="figure15",
+    title="Images of WGAN-GP models, leaky ReLU beside MaxMin",
+    source="figure 15, appendix G.2",
+    measure=_figure15,
+    operations=lambda quick: _operations(quick, generators=2, passes=6.0),
+    reduced=_REDUCED,
+    takes_data=True,
+)
+FIGURE17 = Study(
+    name="figure17",
+    title="Images of WGANs whose critics preserve the norm of gradients",
+    source="figure 17, appendix H.3",
+    measure=_figure17,
+    operations=lambda quick: _operations(quick, generators=2, passes=4.0),
+    reduced=_REDUCED,
+    takes_data=True,
 )

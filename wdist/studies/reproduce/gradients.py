@@ -128,13 +128,11 @@ def _operations(quick: bool) -> float:
     return 2 * critic_operations(muon=False, **sizes)
 
 
-STUDIES = (
-    Study(
-        name="figure7",
-        title="Input gradients of a standard and of a Lipschitz network",
-        source="figure 7, section 7.3, appendix H.5",
-        measure=_measure,
-        operations=_operations,
-        reduced=(f"width {QUICK_WIDTH} instead of {WIDTH}", f"{QUICK_STEPS} steps instead of {STEPS}"),
-    ),
+STUDY = Study(
+    name="figure7",
+    title="Input gradients of a standard and of a Lipschitz network",
+    source="figure 7, section 7.3, appendix H.5",
+    measure=_measure,
+    operations=_operations,
+    reduced=(f"width {QUICK_WIDTH} instead of {WIDTH}", f"{QUICK_STEPS} steps instead of {STEPS}"),
 )

@@ -135,13 +135,11 @@ def _norms_panel(norms: dict[str, Tensor]) -> Panel:
     )
 
 
-STUDIES = (
-    Study(
-        name="isometry",
-        title="Dynamical isometry throughout training, and gradient norms by layer",
-        source="isometry: section 4.4, appendix G.3 and the talk",
-        measure=_measure,
-        operations=lambda quick: operations(quick, classifiers=2, jacobians=1),
-        reduced=(*figures.REDUCED[:2], f"Jacobians at {QUICK_IMAGES} images instead of {IMAGES}"),
-    ),
+STUDY = Study(
+    name="isometry",
+    title="Dynamical isometry throughout training, and gradient norms by layer",
+    source="isometry: section 4.4, appendix G.3 and the talk",
+    measure=_measure,
+    operations=lambda quick: operations(quick, classifiers=2, jacobians=1),
+    reduced=(*figures.REDUCED[:2], f"Jacobians at {QUICK_IMAGES} images instead of {IMAGES}"),
 )

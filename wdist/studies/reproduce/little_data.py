@@ -160,15 +160,13 @@ def _panels(errors: dict[int, dict[str, float]]) -> Iterator[Panel]:
         )
 
 
-STUDIES = (
-    Study(
-        name="table5",
-        title="Test errors on MNIST from few images",
-        source="table 5, appendix G.1",
-        measure=_measure,
-        operations=lambda quick: (
-            2 * len(REGULARISERS) * (len(QUICK_SIZES) * QUICK_STEPS if quick else len(VALUES) * STEPS) * (_OPERATIONS * 4 + 2e8)
-        ),
-        reduced=(f"{' and '.join(map(str, QUICK_SIZES))} training images only", f"{QUICK_STEPS} steps instead of {STEPS}"),
+STUDY = Study(
+    name="table5",
+    title="Test errors on MNIST from few images",
+    source="table 5, appendix G.1",
+    measure=_measure,
+    operations=lambda quick: (
+        2 * len(REGULARISERS) * (len(QUICK_SIZES) * QUICK_STEPS if quick else len(VALUES) * STEPS) * (_OPERATIONS * 4 + 2e8)
     ),
+    reduced=(f"{' and '.join(map(str, QUICK_SIZES))} training images only", f"{QUICK_STEPS} steps instead of {STEPS}"),
 )

@@ -103,14 +103,12 @@ def _boundary(classifier: FrozenClassifier) -> Tensor:
     return points[changes.flatten()]
 
 
-STUDIES = (
-    Study(
-        name="moons",
-        title="Two moons by cross-entropy and by the hinge loss",
-        source="the moons of a blog on the paper's networks; section 4.3",
-        measure=_measure,
-        operations=lambda quick: (
-            2 * critic_operations(dim=2, width=WIDTH, depth=HIDDEN + 1, batch=BATCH, steps=STEPS, muon=False, outputs=2)
-        ),
+STUDY = Study(
+    name="moons",
+    title="Two moons by cross-entropy and by the hinge loss",
+    source="the moons of a blog on the paper's networks; section 4.3",
+    measure=_measure,
+    operations=lambda quick: (
+        2 * critic_operations(dim=2, width=WIDTH, depth=HIDDEN + 1, batch=BATCH, steps=STEPS, muon=False, outputs=2)
     ),
 )

@@ -282,13 +282,11 @@ def _operations(quick: bool) -> float:
     return 2 * len(OBJECTIVES) * sum(critic_operations(dim=count * PIXELS, **sizes) for count in counts)
 
 
-STUDIES = (
-    Study(
-        name="representation",
-        title="Learning by the Wasserstein dependency measure",
-        source="Wasserstein dependency measure for representation learning (Ozair et al. 2019), on MNIST digits side by side",
-        measure=_measure,
-        operations=_operations,
-        reduced=(f"{QUICK_STEPS} steps instead of {STEPS}", "1, 4 and 8 digits only"),
-    ),
+STUDY = Study(
+    name="representation",
+    title="Learning by the Wasserstein dependency measure",
+    source="Wasserstein dependency measure for representation learning (Ozair et al. 2019), on MNIST digits side by side",
+    measure=_measure,
+    operations=_operations,
+    reduced=(f"{QUICK_STEPS} steps instead of {STEPS}", "1, 4 and 8 digits only"),
 )

@@ -356,29 +356,27 @@ def _operations(quick: bool, contestants: Sequence[Contestant], attacks: int) ->
     return training + len(contestants) * attacks * sizes.images * sizes.restarts * ITERATIONS * 4.0 * weights * 0.5
 
 
-STUDIES = (
-    Study(
-        name="table7",
-        title="Errors under attacks in the maximum norm, and what is certified",
-        source="table 7, section 7.3, appendix H.5",
-        measure=_table7,
-        operations=lambda quick: _operations(quick, CONTESTANTS, len(EPSILONS)),
-        reduced=REDUCED,
-    ),
-    Study(
-        name="figure8",
-        title="Accuracy under PGD by the size of perturbations",
-        source="figure 8, section 7.3",
-        measure=_figure8,
-        operations=lambda quick: _operations(quick, CONTESTANTS, len(_GRID) - 1),
-        reduced=REDUCED,
-    ),
-    Study(
-        name="figure9",
-        title="Proved accuracy by the size of perturbations",
-        source="figure 9, section 7.3",
-        measure=_figure9,
-        operations=lambda quick: _operations(quick, _MARGIN, 0),
-        reduced=REDUCED,
-    ),
+TABLE7 = Study(
+    name="table7",
+    title="Errors under attacks in the maximum norm, and what is certified",
+    source="table 7, section 7.3, appendix H.5",
+    measure=_table7,
+    operations=lambda quick: _operations(quick, CONTESTANTS, len(EPSILONS)),
+    reduced=REDUCED,
+)
+FIGURE8 = Study(
+    name="figure8",
+    title="Accuracy under PGD by the size of perturbations",
+    source="figure 8, section 7.3",
+    measure=_figure8,
+    operations=lambda quick: _operations(quick, CONTESTANTS, len(_GRID) - 1),
+    reduced=REDUCED,
+)
+FIGURE9 = Study(
+    name="figure9",
+    title="Proved accuracy by the size of perturbations",
+    source="figure 9, section 7.3",
+    measure=_figure9,
+    operations=lambda quick: _operations(quick, _MARGIN, 0),
+    reduced=REDUCED,
 )

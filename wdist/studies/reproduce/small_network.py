@@ -158,7 +158,7 @@ def _panels(problem: SmallFit, x: Tensor, trace: list[tuple[Tensor, Tensor]], ou
     yield Panel(title="output", x_label="x", y_label="f(x)", series=series)
 
 
-STUDIES = tuple(
+FIGURE10, FIGURE11 = (
     Study(
         name=f"figure{number}",
         title=f"Pre-activations and activations for {problem.target_name}",

@@ -246,19 +246,17 @@ def _operations(quick: bool) -> float:
     return len(CRITICS) * sizes.seeds * critics + (0.0 if quick else GAN_STEPS * len(dims) * 1e10)
 
 
-STUDIES = (
-    Study(
-        name="table2",
-        title="W1 between generators and their data",
-        source="table 2, section 7.2, appendix H.2",
-        measure=_measure,
-        operations=_operations,
-        reduced=(
-            "the 8x8 digits and the generator of samples/ instead of MNIST and CIFAR-10",
-            f"width {_QUICK.width} instead of {_FULL.width}",
-            f"{_QUICK.steps} steps instead of {_FULL.steps}",
-            f"{_QUICK.seeds} seeds instead of {_FULL.seeds}",
-        ),
-        takes_data=True,
+STUDY = Study(
+    name="table2",
+    title="W1 between generators and their data",
+    source="table 2, section 7.2, appendix H.2",
+    measure=_measure,
+    operations=_operations,
+    reduced=(
+        "the 8x8 digits and the generator of samples/ instead of MNIST and CIFAR-10",
+        f"width {_QUICK.width} instead of {_FULL.width}",
+        f"{_QUICK.steps} steps instead of {_FULL.steps}",
+        f"{_QUICK.seeds} seeds instead of {_FULL.seeds}",
     ),
+    takes_data=True,
 )

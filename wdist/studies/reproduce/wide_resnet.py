@@ -223,18 +223,16 @@ def _operations(quick: bool) -> float:
     return 8.0 * 6 * one * sizes.batch_size * sizes.steps
 
 
-STUDIES = (
-    Study(
-        name="table6",
-        title="Wide residual networks on CIFAR-10",
-        source="table 6, appendix G.1",
-        measure=_measure,
-        operations=_operations,
-        reduced=(
-            f"WRN-{_QUICK.depth}-{_QUICK.widening} instead of WRN-{_FULL.depth}-{_FULL.widening}",
-            f"{_QUICK.steps} steps instead of {_FULL.steps}",
-            f"{_QUICK.images} training and test images",
-        ),
-        takes_data=True,
+STUDY = Study(
+    name="table6",
+    title="Wide residual networks on CIFAR-10",
+    source="table 6, appendix G.1",
+    measure=_measure,
+    operations=_operations,
+    reduced=(
+        f"WRN-{_QUICK.depth}-{_QUICK.widening} instead of WRN-{_FULL.depth}-{_FULL.widening}",
+        f"{_QUICK.steps} steps instead of {_FULL.steps}",
+        f"{_QUICK.images} training and test images",
     ),
+    takes_data=True,
 )
