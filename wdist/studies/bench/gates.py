@@ -248,7 +248,10 @@ def regression_rows(*, runs: int, seeds: Sequence[int] = (0,), growth: Sequence[
             before, then = _known(reference, 1.0, random, run, on)
             for each in growth:
                 now, truth = _known(reference, each, random, run, on)
-                answer = judge(_no_worse(before, now), now).answer
+                rule: Rule = NoWorse(before=before, tolerance=TOLERANCE)
+                if on == "detected":
+                    rule = NoMoreDetected(before=before, now=now, tolerance=TOLERANCE)
+                answer = judge(rule, now).answer
                 answers[each][answer] += 1
                 within = truth <= (1 + TOLERANCE) * max(then, 0.0) * (1 + _ROUNDED)
                 wrong[each] += answer is (Answer.FAIL if within else Answer.PASS)
@@ -263,12 +266,6 @@ def regression_rows(*, runs: int, seeds: Sequence[int] = (0,), growth: Sequence[
             limit=(1 + TOLERANCE) / each,
             stated=(1 - CONFIDENCE) * (1 if on == "detected" else 2),
         )
-
-
-def _no_worse(before: Interval, now: Interval) -> Rule:
-    if now.on == "detected":
-        return NoMoreDetected(before=before, now=now, tolerance=TOLERANCE)
-    return NoWorse(before=before, tolerance=TOLERANCE)
 
 
 def _known(reference: np.ndarray, shift: float, random: np.random.Generator, seed: int, on: On) -> tuple[Interval, float]:

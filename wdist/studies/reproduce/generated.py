@@ -184,7 +184,8 @@ def _figure15(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]
                 detail=f"W1 {found[MAXMIN]:.2f} against {found[LEAKY]:.2f}",
             )
         )
-    stand_in = "" if any(column.name == "celeba" for column in columns) else f", not {_listed(columns)}, which stands in for it"
+    shown = " and ".join(column.title for column in columns)
+    stand_in = "" if any(column.name == "celeba" for column in columns) else f", not {shown}, which stands in for it"
     yield Conclusion(
         settings=_settings(conditions, columns, LEAKY),
         checks=tuple(checks),
@@ -231,10 +232,6 @@ def _floor(column: _Column, data: Tensor) -> ReproducedNumber:
     return ReproducedNumber(
         row="other images of the data", column=f"{column.title}, W1 to the data", ours=distance(data[:half], data[half : 2 * half])
     )
-
-
-def _listed(columns: list[_Column]) -> str:
-    return " and ".join(column.title for column in columns)
 
 
 def _operations(quick: bool, generators: int, passes: float) -> float:
