@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-import typer
-
 from wdist.arguments import read_shard
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
@@ -15,18 +13,15 @@ _WITNESSES = 16
 @opt.expanded
 def command(
     reference: Annotated[
-        str,
-        typer.Argument(metavar="REF", help="Reference that all others are compared with: a.h5, images/, torchvision:MNIST, ..."),
+        str, opt.argument("REF", "Reference that all others are compared with: a.h5, images/, torchvision:MNIST, ...")
     ],
-    ranked: Annotated[
-        list[str], typer.Argument(metavar="SOURCE", help="Sources to rank: generators, or any sources; one or more.")
-    ],
+    ranked: Annotated[list[str], opt.argument("SOURCE", "Sources to rank: generators, or any sources; one or more.")],
     flags: opt.EstimateFlags,
     sources: opt.TableOptions,
     checkpoint: opt.CheckpointOptions,
     outputs: Annotated[Outputs, OutputOptions("compare")],
     names: Annotated[
-        str | None, typer.Option(metavar="N1,N2,...", help="Names of the sources. Default: the ends of their addresses.")
+        str | None, opt.option(None, "N1,N2,...", "Names of the sources. Default: the ends of their addresses.")
     ] = None,
     shard: opt.Shard = None,
 ) -> int:

@@ -2,23 +2,19 @@
 
 from typing import Annotated
 
-import typer
-
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
 
 
 @opt.expanded
 def command(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="Table of independent rows: patients.csv, ...")],
-    columns: Annotated[str, typer.Option("--columns", metavar="NAMES", help="Columns on one side, separated by commas.")],
+    table: Annotated[str, opt.argument("TABLE", "Table of independent rows: patients.csv, ...")],
+    columns: Annotated[str, opt.option(None, "NAMES", "Columns on one side, separated by commas.", "--columns")],
     flags: opt.EstimateFlags,
     sources: opt.ScaledTableOptions,
     checkpoint: opt.CheckpointOptions,
     outputs: Annotated[Outputs, OutputOptions("dependence")],
-    with_: Annotated[
-        str | None, typer.Option("--with", metavar="NAMES", help="Columns on the other side. Default: all others.")
-    ] = None,
+    with_: Annotated[str | None, opt.option(None, "NAMES", "Columns on the other side. Default: all others.", "--with")] = None,
 ) -> int:
     """Measure how far some columns of a table are from being independent of others, and test independence.
 

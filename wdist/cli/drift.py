@@ -2,25 +2,24 @@
 
 from typing import Annotated
 
-import typer
-
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
 
 
 @opt.expanded
 def command(
-    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="Reference table: march.csv, ...")],
-    current: Annotated[str, typer.Argument(metavar="CURRENT", help="Table to judge, with the same columns: april.csv, ...")],
+    reference: Annotated[str, opt.argument("REFERENCE", "Reference table: march.csv, ...")],
+    current: Annotated[str, opt.argument("CURRENT", "Table to judge, with the same columns: april.csv, ...")],
     flags: opt.EstimateFlags,
     sources: opt.ScaledTableOptions,
     checkpoint: opt.CheckpointOptions,
     outputs: Annotated[Outputs, OutputOptions("drift")],
     max: Annotated[
         str | None,
-        typer.Option(
-            metavar="T",
-            help="Judge the joint distance instead of the tests, as wdist gate does: a distance, or reference+10% or 3sd, "
+        opt.option(
+            None,
+            "T",
+            "Judge the joint distance instead of the tests, as wdist gate does: a distance, or reference+10% or 3sd, "
             "relative to the reference against itself, between blocks of few rows.",
         ),
     ] = None,

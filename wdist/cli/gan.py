@@ -82,7 +82,7 @@ class GanFlags:
 @app.command("train")
 @opt.expanded
 def train(
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for checkpoints, samples and state.")],
+    output: Annotated[Path, opt.option(None, "DIR", "Folder for checkpoints, samples and state.", "-o", "--output")],
     request: GanFlags,
     outputs: Annotated[Outputs, OutputOptions("gan", files=False)],
 ) -> int:

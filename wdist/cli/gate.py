@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus, UsageError
@@ -126,8 +124,8 @@ class GateFlags(opt.EstimateFlags):
 
 @opt.expanded
 def command(
-    a: Annotated[str, typer.Argument(metavar="A", help="Reference: data.h5, images/, torchvision:MNIST?split=test, ...")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Source to judge: draws of a generator, tonight's data, ...")],
+    a: Annotated[str, opt.argument("A", "Reference: data.h5, images/, torchvision:MNIST?split=test, ...")],
+    b: Annotated[str, opt.argument("B", "Source to judge: draws of a generator, tonight's data, ...")],
     rules: RuleOptions,
     flags: GateFlags,
     sources: opt.TableOptions,

@@ -9,8 +9,6 @@ from importlib.resources import files
 from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import typer
-
 from wdist.cli import options as opt
 from wdist.errors import ExitStatus, UsageError
 
@@ -43,8 +41,8 @@ _TEX = (
 
 
 def command(
-    topic: Annotated[str | None, typer.Argument(metavar="TOPIC", help="A page, such as gates. Default: the index.")] = None,
-    list_topics: Annotated[bool, typer.Option("--list", metavar="", help="List the topics, one to a line.")] = False,
+    topic: Annotated[str | None, opt.argument("TOPIC", "A page, such as gates. Default: the index.")] = None,
+    list_topics: Annotated[bool, opt.option(None, "", "List the topics, one to a line.", "--list")] = False,
     debug: opt.Debug = False,
 ) -> int:
     """Show a page of the guide: concepts, addresses, gates, critics, limits, and more.

@@ -2,18 +2,15 @@
 
 from typing import Annotated
 
-import typer
-
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
 
 
 @opt.expanded
 def command(
-    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="A source, as for wdist estimate.")],
+    address: Annotated[str, opt.argument("ADDRESS", "A source, as for wdist estimate.")],
     other: Annotated[
-        str | None,
-        typer.Argument(metavar="OTHER", help="Another table, to show each column's share of the distance between the two."),
+        str | None, opt.argument("OTHER", "Another table, to show each column's share of the distance between the two.")
     ] = None,
     *,
     sources: opt.SourceOptions,

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import typer
-
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.data.access import Access
@@ -36,10 +34,7 @@ class LipschitzFlags:
 @opt.expanded
 def command(
     model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="A network: model.pt2, model.onnx, model.ts, 'model.safetensors?factory=pkg.mod:Class'."
-        ),
+        str, opt.argument("MODEL", "A network: model.pt2, model.onnx, model.ts, 'model.safetensors?factory=pkg.mod:Class'.")
     ],
     flags: LipschitzFlags,
     outputs: Annotated[Outputs, OutputOptions("lipschitz")],

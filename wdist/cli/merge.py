@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus
@@ -12,9 +10,7 @@ from wdist.errors import ExitStatus
 
 @opt.expanded
 def command(
-    documents: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="The documents of all shards of one run, written by -o.")
-    ],
+    documents: Annotated[list[Path], opt.argument("FILE...", "The documents of all shards of one run, written by -o.")],
     outputs: Annotated[Outputs, OutputOptions("merge")],
 ) -> int:
     """Join the shards of a comparison or a suite into the result of one run.

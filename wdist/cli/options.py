@@ -36,6 +36,11 @@ def option(panel: str | None, metavar: str, help: str, *names: str, **more: Any)
     return typer.Option(*names, metavar=metavar, rich_help_panel=panel, help=help, **more)
 
 
+def argument(metavar: str, help: str) -> Any:
+    """Declares an argument."""
+    return typer.Argument(metavar=metavar, help=help)
+
+
 def flag(panel: str | None, metavar: str, help: str, *names: str, default: Any = None, **more: Any) -> Any:
     """Declares an option that is a field of a group."""
     return field(default=default, metadata={"option": option(panel, metavar, help, *names, **more)})
@@ -89,10 +94,9 @@ def _fields_as_options(group: Any) -> list[inspect.Parameter]:
 
 
 AddressA: TypeAlias = Annotated[
-    str,
-    typer.Argument(metavar="A", help="First source: a.h5, a.h5:/group/x, x.npz:key, images/, torchvision:MNIST?split=train, ..."),
+    str, argument("A", "First source: a.h5, a.h5:/group/x, x.npz:key, images/, torchvision:MNIST?split=train, ...")
 ]
-AddressB: TypeAlias = Annotated[str, typer.Argument(metavar="B", help="Second source, of the same or another kind.")]
+AddressB: TypeAlias = Annotated[str, argument("B", "Second source, of the same or another kind.")]
 
 
 def check_seed(seed: int | None) -> int | None:
@@ -116,8 +120,7 @@ Features: TypeAlias = Annotated[
     ),
 ]
 Download: TypeAlias = Annotated[
-    bool,
-    option(_SOURCES, "", "Download missing torchvision data sets and weights, and remote files.", "--download"),
+    bool, option(_SOURCES, "", "Download missing torchvision data sets and weights, and remote files.", "--download")
 ]
 Trust: TypeAlias = Annotated[
     bool,

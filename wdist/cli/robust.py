@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
 
@@ -21,7 +19,7 @@ _ATTACK = "Attack"
 class RobustFlags:
     """Perturbations, required accuracy and attack; the library validates them."""
 
-    eps: Annotated[float, typer.Option(metavar="X", help="Largest size of a perturbation, in the units of the data.")]
+    eps: Annotated[float, opt.option(None, "X", "Largest size of a perturbation, in the units of the data.")]
     norm: str = opt.flag(None, "NAME", "Norm of a perturbation: l2 or linf (largest change).", default="l2")
     min: float | None = opt.flag(
         None,
@@ -47,12 +45,9 @@ class RobustFlags:
 @opt.expanded
 def command(
     model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="A classifier saved by wdist: c.safetensors; or a network: w.pt?factory=module:Class."
-        ),
+        str, opt.argument("MODEL", "A classifier saved by wdist: c.safetensors; or a network: w.pt?factory=module:Class.")
     ],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled samples: torchvision:MNIST?split=test, images.h5, ...")],
+    data: Annotated[str, opt.argument("DATA", "Labelled samples: torchvision:MNIST?split=test, images.h5, ...")],
     flags: RobustFlags,
     sources: opt.SourceOptions,
     outputs: Annotated[Outputs, OutputOptions("robust")],

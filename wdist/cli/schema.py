@@ -2,16 +2,12 @@
 
 from typing import Annotated
 
-import typer
-
 from wdist.cli import options as opt
 from wdist.errors import ExitStatus, UsageError
 
 
 def command(
-    of: Annotated[
-        str, typer.Argument(metavar="COMMAND", help="A command that writes a document, such as compare, gate or drift.")
-    ] = "estimate",
+    of: Annotated[str, opt.argument("COMMAND", "A command that writes a document, such as compare, gate or drift.")] = "estimate",
     debug: opt.Debug = False,
 ) -> int:
     """Print the JSON schema of the document that a command writes with --json or -o. Default: estimate.

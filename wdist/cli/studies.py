@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from wdist.arguments import read_shard
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
@@ -138,9 +136,8 @@ def _by_column(words: list[str] | None, option: str) -> dict[str, str]:
 def bench(
     what: Annotated[
         str | None,
-        typer.Argument(
-            metavar="NAME",
-            help="A suite, such as tightness or speed, or list to show them all. Default: list, or tightness with --quick.",
+        opt.argument(
+            "NAME", "A suite, such as tightness or speed, or list to show them all. Default: list, or tightness with --quick."
         ),
     ] = None,
     *,
@@ -171,10 +168,7 @@ def bench(
 
 @opt.expanded
 def reproduce(
-    what: Annotated[
-        str,
-        typer.Argument(metavar="NAME", help="A table or figure, such as table1 or figure4, or list to show them all."),
-    ],
+    what: Annotated[str, opt.argument("NAME", "A table or figure, such as table1 or figure4, or list to show them all.")],
     request: ReproduceRequest,
     checkpoint: opt.CheckpointOptions,
     outputs: Annotated[Outputs, OutputOptions("reproduce")],

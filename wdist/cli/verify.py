@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-import typer
-
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.data.sources.address import file_and_name
@@ -13,11 +11,9 @@ from wdist.files import PROOF_SUFFIX
 
 @opt.expanded
 def command(
-    proof: Annotated[
-        str, typer.Argument(metavar="PROOF", help="File saved by --save-proof; FILE:NAME for a source of wdist compare.")
-    ],
-    a: Annotated[str | None, typer.Argument(metavar="A", help="First source. Default: the address that was saved.")] = None,
-    b: Annotated[str | None, typer.Argument(metavar="B", help="Second source. Default: the address that was saved.")] = None,
+    proof: Annotated[str, opt.argument("PROOF", "File saved by --save-proof; FILE:NAME for a source of wdist compare.")],
+    a: Annotated[str | None, opt.argument("A", "First source. Default: the address that was saved.")] = None,
+    b: Annotated[str | None, opt.argument("B", "Second source. Default: the address that was saved.")] = None,
     *,
     device: Annotated[str, opt.option("Sources", "NAME", "Where to draw samples: auto, cpu, cuda or cuda:1.")] = "cpu",
     features: opt.Features = None,
