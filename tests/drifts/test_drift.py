@@ -58,6 +58,7 @@ def test_columns_that_moved_are_named_with_their_distance(march, tmp_path):
     assert by_name["amount"].lower <= 3 <= by_name["amount"].upper
     assert by_name["country"].lower <= 0.2 <= by_name["country"].upper
     assert by_name["day"].type == "date"
+    assert found.summary().endswith("in the units of each column, for dates in days.")
     assert found.jointly
 
 

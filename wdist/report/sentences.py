@@ -137,11 +137,12 @@ def drift_sentences(drift: Drift) -> Iterator[str]:
     apart = units(drift.reference, drift.current)
     yield f"Jointly: {intervals(drift.estimate)} ({p_value(drift.joint_p_value)}), {apart}."
     count = len(drift.columns)
+    dates = ", for dates in days" if any(column.type == DATE for column in drift.columns) else ""
     hold = "The interval of the column holds" if count == 1 else f"The intervals of the {count} columns hold together"
     yield (
         f"All p-values are corrected for the number of columns or pairs and for the three tests: those up to "
         f"{level(1 - drift.confidence)} count as drift. {hold} at {level(drift.confidence)} confidence, asymptotically, in the "
-        "units of each column."
+        f"units of each column{dates}."
     )
 
 
