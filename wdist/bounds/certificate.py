@@ -43,22 +43,16 @@ def certify(critic: FrozenCritic, metric: GroundMetric = L2) -> Certificate:
     Raises:
         CertificateError: no finite bound is proved.
     """
-    chains = [_euclidean(critic, metric), _maximum(critic, metric)]  # min prefers the first of equal products
+    from_metric = _from_metric(critic, metric)
+    chains = [(*from_metric, *critic.bounds), _maximum(critic, metric)]  # min prefers the first of equal products
     if (network := semidefinite_constant(critic)) is not None:
         whole = LayerBound(layer=f"network of {len(critic.layers)} layers", bound=network, method="semidefinite, float64")
-        chains.append((*_from_metric(critic, metric), whole, critic.bounds[-1]))
-    bound, layers = min(((_product(chain), chain) for chain in chains), key=lambda proof: proof[0])
+        chains.append((*from_metric, whole, critic.bounds[-1]))
+    products = [product_above(*(layer.bound for layer in chain)) for chain in chains]
+    bound, layers = min(zip(products, chains, strict=True), key=lambda proof: proof[0])
     if not math.isfinite(bound):
         raise CertificateError(f"the critic's Lipschitz bound is {bound}; train again with a lower --learning-rate")
     return Certificate(lipschitz_bound=max(bound, _SMALLEST), layers=layers, metric=metric)
-
-
-def _product(layers: tuple[LayerBound, ...]) -> float:
-    return product_above(*(layer.bound for layer in layers))
-
-
-def _euclidean(critic: FrozenCritic, metric: GroundMetric) -> tuple[LayerBound, ...]:
-    return (*_from_metric(critic, metric), *critic.bounds)
 
 
 def _from_metric(critic: FrozenCritic, metric: GroundMetric) -> tuple[LayerBound, ...]:

@@ -229,7 +229,8 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
         execution=Execution(
             device=run.device,
             interruption=run.interruption,
-            deadline=_deadline(run),
+            # Without a time budget there is no deadline, so that the run is reproducible.
+            deadline=now() + run.transport_seconds if run.options.timed else math.inf,
             progress=run.agenda.progress,
             bounded=lambda lower, upper: run.agenda.observer.notify(SamplesBounded(lower=max(0.0, lower), upper=upper)),
         ),
@@ -255,11 +256,6 @@ def _expected_transport(pair: Pair, run: Run) -> float:
 def _stop_time(run: Run, planned: float) -> float:
     """Clock time at which a stage planned for ``planned`` seconds is given up; infinite without a time budget."""
     return math.inf if run.limit is None else now() + max(run.limit - run.seconds, planned + _GRACE)
-
-
-def _deadline(run: Run) -> float:
-    """Clock time after which transport begins no further round; infinite without a time budget, so that the run is reproducible."""
-    return now() + run.transport_seconds if run.options.timed else math.inf
 
 
 def _find_critics(

@@ -19,7 +19,6 @@ References:
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -166,10 +165,8 @@ class _Solver:
         """The solution; None if interrupted before there is one."""
         if problem.largest <= self._small:
             return processes().from_first("transport", lambda: self._dense(problem))
-        return self._refined(problem, self._tolerance, self._report)
-
-    def _report(self, lower: float, upper: float) -> None:
-        self._execution.bounded(lower, upper * (1 + SLACK))
+        bounded = self._execution.bounded
+        return self._refined(problem, self._tolerance, lambda lower, upper: bounded(lower, upper * (1 + SLACK)))
 
     def _refined(self, problem: Problem, tolerance: float, report: Callable[[float, float], None]) -> GeneratedPlan | None:
         smaller, interruption = coarser(problem, self._random), self._execution.interruption
@@ -207,7 +204,7 @@ class _Solver:
             report(found.lower, found.upper)
             late = now() > self._execution.deadline
             ended = late or found.closed(tolerance) or rounds.number >= self._most
-            rounds.ended = processes().from_first("the next round", partial(_ends, rounds, ended))
+            rounds.ended = processes().from_first("the next round", lambda: ended or not rounds.enlarge())
 
         def all_rounds() -> None:
             rounds.begin(start)
@@ -219,11 +216,6 @@ class _Solver:
         if rounds.found is not None and not interruption.requested:
             part.finish(rounds.found)
         return rounds.found
-
-
-def _ends(rounds: "_Rounds", ended: bool) -> bool:
-    """Whether the rounds end; if not, adds arcs for the next one."""
-    return ended or not rounds.enlarge()
 
 
 class _Rounds:

@@ -141,14 +141,10 @@ def graph_bounds(nodes: Sequence[Node], metric: GroundMetric) -> list[float | No
         elif node.joined == "sum":
             found.append(sum_above(*known))
         elif metric == L2:  # stacked values, or the larger of two: squares add up
-            found.append(_root_of_squares(known))
+            found.append(math.hypot(*known) * (1 + 8 * UNIT_ROUNDOFF))
         else:
             found.append(max(known))
     return found
-
-
-def _root_of_squares(values: Sequence[float]) -> float:
-    return math.hypot(*values) * (1 + 8 * UNIT_ROUNDOFF)
 
 
 def steps(network: Network) -> list[Step]:

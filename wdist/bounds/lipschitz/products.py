@@ -53,7 +53,7 @@ def averaged_bound(layers: Layers, norms: list[float], metric: GroundMetric) -> 
             if first == last:
                 product = layers.matrices[first]
             elif product is not None and last - first < longest and entries <= MOST_ENTRIES:
-                product = _next(layers, product, last)
+                product = layers.matrices[last].scaled(layers.slopes[last - 1].middle) @ product
                 candidates.append(product.norm(metric))
             else:
                 product = None  # longer products, which begin with this one, are skipped as well
@@ -69,10 +69,6 @@ def _range(slopes: SlopeRange) -> float:
     """The largest distance of a slope from the middle as it was computed."""
     distances = torch.maximum(slopes.high - slopes.middle, slopes.middle - slopes.low)
     return float(distances.max()) * (1 + 4 * UNIT_ROUNDOFF)
-
-
-def _next(layers: Layers, product: Matrix, last: int) -> Matrix:
-    return layers.matrices[last].scaled(layers.slopes[last - 1].middle) @ product
 
 
 def _longest(layers: Layers) -> int:

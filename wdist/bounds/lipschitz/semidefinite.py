@@ -122,7 +122,7 @@ def proved(layers: Layers, multipliers: Multipliers) -> bool:
 
 
 def proved_bound(layers: Layers, multipliers: Multipliers) -> float | None:
-    """The bound that multipliers prove, whatever their origin; None if they prove none."""
+    """The bound that multipliers prove; None if they prove none."""
     return _bound(multipliers) if proved(layers, multipliers) else None
 
 
@@ -177,12 +177,9 @@ def _inequality(layers: Layers, multipliers: Multipliers) -> tuple[Tensor, Tenso
     M[last, last] -= matrix.value.T @ matrix.value
     E[last, last] += _product_error(matrix.value.abs(), _error(matrix), torch.ones(len(matrix.value), dtype=torch.float64))
     # Each sum of terms in a block rounds once; underflow is far smaller.
-    E += gamma(8) * M.abs() + gamma(8) * torch.diag(M.new_tensor(_diagonal_terms(layers, multipliers))) + 2.0**-1000
+    diagonal = torch.cat([M.new_full((offsets[1],), multipliers.rho), multipliers.t])
+    E += gamma(8) * M.abs() + gamma(8) * torch.diag(diagonal) + 2.0**-1000
     return (M + M.T) / 2, (E + E.T) * 0.5 * (1 + 1e-9)
-
-
-def _diagonal_terms(layers: Layers, multipliers: Multipliers) -> list[float]:
-    return [multipliers.rho] * layers.matrices[0].value.shape[1] + multipliers.t.tolist()
 
 
 def _error(matrix: Matrix) -> Tensor:

@@ -248,10 +248,6 @@ def _values(texts: Sequence[str], column: Column, layout: TextLayout) -> np.ndar
         numbers = np.array(written).astype(np.float64)
         _check_exact([written[k] for k in np.flatnonzero(np.abs(numbers) >= EXACT_INTEGERS)], column, layout.address.location)
         return numbers
-    of_text: Callable[[str], float | None] = days_of if column.type == DATE else _truth
+    of_text: Callable[[str], float | None] = days_of if column.type == DATE else lambda text: float(text.lower() == "true")
     found = [None if text in MISSING else of_text(text) for text in texts]
     return np.array([np.nan if each is None else each for each in found])
-
-
-def _truth(text: str) -> float:
-    return float(text.lower() == "true")
