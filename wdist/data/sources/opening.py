@@ -92,40 +92,38 @@ def open_source(address: Any, access: Access = Access(), *, seed: int = 0, stric
 def _open(address: Address, access: Access, seed: int, *, strict: bool = True) -> Source:
     if address.scheme == "synthetic":
         return open_synthetic(address, lambda text: _open(parse_address(text), access, seed))
+    address = local(address, access)
+    if address.scheme == "file" and not address.is_pattern:
+        check_there(address)
+        if not address.path.is_dir() and holds_model(address):
+            from wdist.data.sources.generator import open_generator
+
+            return open_generator(address, access)
+    return select(_open_finite(address, access, strict=strict), address, seed)
+
+
+def _open_finite(address: Address, access: Access, *, strict: bool) -> FiniteSource:
     if address.scheme == "torchvision":
         from wdist.data.sources.torchvision_dataset import open_torchvision
 
-        return select(open_torchvision(address, access), address, seed)
-    address = local(address, access)
-    if address.is_pattern:
-        return select(_open_parts(address, access, strict=strict), address, seed)
-    check_there(address)
-    if address.path.is_dir() and is_parquet_folder(address):
-        return select(_open_array(address, access, strict=strict), address, seed)
-    if address.path.is_dir() and holds_parts(address.path):
-        return select(_open_parts(address, access, strict=strict), address, seed)
-    if address.path.is_dir():
+        return open_torchvision(address, access)
+    folder = not address.is_pattern and address.path.is_dir()
+    if folder and is_parquet_folder(address):
+        return _open_array(address, access, strict=strict)
+    if address.is_pattern or (folder and holds_parts(address.path)):
+        return joined([_open_part(part, access, strict=strict) for part in part_addresses(address)], address)
+    if folder:
         from wdist.data.sources.images import open_image_folder
 
-        return select(open_image_folder(address), address, seed)
-    if holds_model(address):
-        from wdist.data.sources.generator import open_generator
-
-        return open_generator(address, access)
-    if address.suffix == ".tar":
-        return select(_open_part(address, access, strict=strict), address, seed)
-    if address.suffix in ARRAY_FORMATS:
-        return select(_open_array(address, access, strict=strict), address, seed)
+        return open_image_folder(address)
+    if address.suffix == ".tar" or address.suffix in ARRAY_FORMATS:
+        return _open_part(address, access, strict=strict)
     if address.suffix in _WAYS_OUT:
         raise SourceError(f"{address.location} is a {address.suffix} file, which wdist does not read; {_WAYS_OUT[address.suffix]}")
     if address.compression:
         raise SourceError(f"{address.location} is compressed, which only .csv and .tsv files may be; unpack it first")
     way_out = suggestion(address.suffix, (*ARRAY_FORMATS, ".tar", *MODEL_SUFFIXES), "known suffixes are")
     raise SourceError(f"{address.location} has an unknown suffix, so its format is unclear; {way_out}")
-
-
-def _open_parts(address: Address, access: Access, *, strict: bool) -> FiniteSource:
-    return joined([_open_part(part, access, strict=strict) for part in part_addresses(address)], address)
 
 
 def _open_part(address: Address, access: Access, *, strict: bool) -> FiniteSource:
