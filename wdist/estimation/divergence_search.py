@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from wdist.bounds.certificate import certify
 from wdist.bounds.confidence import AUTO
-from wdist.bounds.divergence import FittedPotential, fitted_potential, largest_factor
+from wdist.bounds.divergence import ClippedPotential, fitted_potential, largest_factor
 from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.data.pairing import Pair
 from wdist.estimation.divergence import (
@@ -38,23 +38,13 @@ BETTING, W1 = "betting", "w1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Offer:
-    """A frozen critic with its origin."""
-
-    name: str
-    trained_for: str
-    critic: FrozenCritic
-    steps: int
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Candidate:
     """A certified critic, scaled and clipped."""
 
-    offer: _Offer
+    attempt: DivergenceAttempt
+    critic: FrozenCritic
     lipschitz_bound: float
-    fitted: FittedPotential
+    potential: ClippedPotential
 
 
 def find_divergence(
@@ -74,13 +64,13 @@ def find_divergence(
     """
     assert run.options.lambda_ is not None, "options of a divergence have a lambda"
     search = _Search(pair, errors, bounds, run, run.options.lambda_)
-    offers = [
-        _Offer(name=each.name, trained_for=W1, critic=each.frozen, steps=each.steps, seconds=each.seconds) for each in results
-    ]
-    trained = run.interruption.attempt(search.train)
-    candidates = [search.candidate(offer) for offer in (*filter(None, [trained]), *offers)]
-    best = best_up_to_rounding(candidates, lambda each: each.fitted.expected)
-    values, evidence = evaluated(best.offer.critic, pair), search.evidence()
+    trained, candidates = run.interruption.attempt(search.train), []
+    if trained is not None:
+        outcome = trained.outcome
+        candidates.append(search.candidate(trained.name, KL, trained.critic, steps=outcome.steps, seconds=outcome.seconds))
+    candidates += [search.candidate(each.name, W1, each.frozen, steps=each.steps, seconds=each.seconds) for each in results]
+    best = best_up_to_rounding(candidates, lambda each: each.attempt.expected)
+    values, evidence = evaluated(best.critic, pair), search.evidence()
     return Divergence(
         name=KL,
         lambda_=search.scale,
@@ -98,7 +88,7 @@ class _Search:
         self._pair, self._errors, self._bounds, self._run = pair, errors, bounds, run
         self.scale = scale
 
-    def train(self) -> _Offer | None:
+    def train(self) -> TrainedCritic | None:
         """Trains a network for the divergence; None if it diverges or is interrupted, and for identical sides."""
         pair, run = self._pair, self._run
         if pair.identical:
@@ -113,18 +103,18 @@ class _Search:
             interruption=run.interruption,
         )
         (found,) = fit(network_of_divergence(run.options, pair), [job], budget, run.agenda)
-        if not isinstance(found, TrainedCritic):
-            return None
-        outcome = found.outcome
-        return _Offer(name=found.name, trained_for=KL, critic=found.critic, steps=outcome.steps, seconds=outcome.seconds)
+        return found if isinstance(found, TrainedCritic) else None
 
-    def candidate(self, offer: _Offer) -> _Candidate:
+    def candidate(self, name: str, trained_for: str, critic: FrozenCritic, *, steps: int, seconds: float) -> _Candidate:
         """Scales and clips a critic on the validation split."""
-        pair, bound = self._pair, certify(offer.critic, self._run.metric).lipschitz_bound
-        a, b = (evaluate_rows(offer.critic, side.validation).values for side in (pair.a, pair.b))
+        pair, bound = self._pair, certify(critic, self._run.metric).lipschitz_bound
+        a, b = (evaluate_rows(critic, side.validation).values for side in (pair.a, pair.b))
         counts = pair.a.held_out.count, pair.b.held_out.count
         fitted = fitted_potential(a, b, largest_factor(self.scale, bound), alpha=self._errors.alpha, counts=counts)
-        return _Candidate(offer=offer, lipschitz_bound=bound, fitted=fitted)
+        attempt = DivergenceAttempt(
+            name=name, trained_for=trained_for, expected=fitted.expected, steps=steps, seconds=seconds, chosen=False
+        )
+        return _Candidate(attempt=attempt, critic=critic, lipschitz_bound=bound, potential=fitted.potential)
 
     def evidence(self) -> DivergenceEvidence:
         """Dual variables and a plan from semi-relaxed transport between all samples, if affordable."""
@@ -148,7 +138,7 @@ class _Search:
     def samples(self, best: _Candidate, values: tuple[Potentials, Potentials], found: DivergenceEvidence) -> DivergenceOfSamples:
         """Both bounds for the samples, each the better of two proofs."""
         pair, metric = self._pair, self._run.metric
-        lowers = [(lower_by_critic(*values, best.lipschitz_bound, self.scale), best.offer.name)]
+        lowers = [(lower_by_critic(*values, best.lipschitz_bound, self.scale), best.attempt.name)]
         if found.potentials is not None:
             lowers.append((lower_by_potentials(pair, found.potentials, metric, self.scale), RELAXED))
         lower, lower_method = max(lowers, key=lambda each: each[0])
@@ -161,29 +151,18 @@ class _Search:
         chosen = self._run.options.ci
         method = BETTING if chosen == AUTO else chosen  # clipped values are bounded, whatever the support
         errors = replace(self._errors, method=method)
-        return for_populations(self._pair, best.offer.critic, values, best.fitted.potential, self.scale, errors, self._bounds)
+        return for_populations(self._pair, best.critic, values, best.potential, self.scale, errors, self._bounds)
 
 
 def _described(best: _Candidate, candidates: Sequence[_Candidate]) -> DivergenceCritic:
-    offer, potential = best.offer, best.fitted.potential
-    low, high = potential.ends
+    low, high = best.potential.ends
     return DivergenceCritic(
-        name=offer.name,
-        trained_for=offer.trained_for,
-        lipschitz_bound=product_above(potential.factor, best.lipschitz_bound),
+        name=best.attempt.name,
+        trained_for=best.attempt.trained_for,
+        lipschitz_bound=product_above(best.potential.factor, best.lipschitz_bound),
         low=low,
         high=high,
-        tried=tuple(
-            DivergenceAttempt(
-                name=each.offer.name,
-                trained_for=each.offer.trained_for,
-                expected=each.fitted.expected,
-                steps=each.offer.steps,
-                seconds=each.offer.seconds,
-                chosen=each is best,
-            )
-            for each in candidates
-        ),
-        frozen=offer.critic,
-        clipped=potential,
+        tried=tuple(replace(each.attempt, chosen=each is best) for each in candidates),
+        frozen=best.critic,
+        clipped=best.potential,
     )
