@@ -11,7 +11,6 @@ References:
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -66,19 +65,8 @@ class Start:
     v: np.ndarray
 
 
-class Coarser(Protocol):
-    """A smaller problem whose solution gives a start for the larger one."""
-
-    @property
-    def problem(self) -> Problem:
-        """The smaller problem."""
-
-    def start(self, solved: SolvedPlan, pricing: Pricing) -> Start:
-        """Returns a start for the larger problem, whose pairs ``pricing`` prices."""
-
-
-def coarser(problem: Problem, random: np.random.Generator) -> Coarser:
-    """Returns a problem of about a quarter of the size."""
+def coarser(problem: Problem, random: np.random.Generator) -> "Merged | Subset":
+    """Returns a problem of about a quarter of the size, whose solution gives a start for this one."""
     return Merged(problem) if problem.x.shape[1] <= FLAT else Subset(problem, random)
 
 
@@ -97,6 +85,7 @@ class Subset:
         )
 
     def start(self, solved: SolvedPlan, pricing: Pricing) -> Start:
+        """Returns a start for the whole problem, whose pairs ``pricing`` prices."""
         whole, subset, (coarse_u, coarse_v) = self._whole, self.problem, solved.potentials
         u, far_u = _extended(whole.x, subset.y, coarse_v, whole.metric)
         v, far_v = _extended(whole.y, subset.x, coarse_u, whole.metric)
@@ -143,6 +132,7 @@ class Merged:
         self.problem = Problem(x=torch.from_numpy(x), y=torch.from_numpy(y), a=a, b=b, metric=problem.metric)
 
     def start(self, solved: SolvedPlan, pricing: Pricing) -> Start:
+        """Returns a start for the whole problem, without pricing its pairs."""
         del pricing
         rows, columns = self._parts(*self._widened(solved))
         x, y, metric = self._whole.x, self._whole.y, self._whole.metric
