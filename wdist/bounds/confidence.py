@@ -6,7 +6,7 @@ every sample size, for values in intervals of known length.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -101,12 +101,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 AUTO = "auto"
-_ASYMPTOTIC: dict[str, Callable[[np.ndarray, np.ndarray, float], float]] = {"welch": welch}
-_BOUNDED: dict[str, Callable[[np.ndarray, np.ndarray, float, tuple[float, float], float | None], float]] = {
-    "empirical-bernstein": lambda a, b, alpha, ranges, apart: empirical_bernstein(a, b, alpha, ranges),
-    "betting": betting,
-}
-METHODS = (*_ASYMPTOTIC, *_BOUNDED)
+METHODS = ("welch", "empirical-bernstein", "betting")
+"""Methods by name; all but the first need values in a known range."""
 
 
 def lower_confidence_bound(
@@ -121,9 +117,10 @@ def lower_confidence_bound(
         apart: largest distance between values of different sides, if known; it sharpens betting.
     """
     method = resolve(method, ranges)
-    if ranges[0] is None or ranges[1] is None or method in _ASYMPTOTIC:
-        return _ASYMPTOTIC[method](a, b, alpha)
-    return _BOUNDED[method](a, b, alpha, (ranges[0], ranges[1]), apart)
+    if ranges[0] is None or ranges[1] is None or method == "welch":
+        return welch(a, b, alpha)
+    known = ranges[0], ranges[1]
+    return betting(a, b, alpha, known, apart) if method == "betting" else empirical_bernstein(a, b, alpha, known)
 
 
 def confidence_interval(
@@ -148,7 +145,7 @@ def resolve(method: str, ranges: Ranges) -> str:
         return "welch" if None in ranges else "betting"
     if method not in METHODS:
         raise UsageError(f"--ci {method!r} is unknown; choose one of {AUTO}, {', '.join(METHODS)}")
-    if method in _BOUNDED and None in ranges:
+    if method != "welch" and None in ranges:
         raise UsageError(
             f"--ci {method} needs values in a known range, such as those of uint8 images; "
             "use --ci welch, or state the range of stored values in the addresses, such as ?stored=0:1"
