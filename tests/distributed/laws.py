@@ -285,7 +285,7 @@ def candidates_and_baselines_are_divided_and_make_the_same_document():
     def work():
         trained.clear()
         how = {"baselines": "relu-bjorck,cones,gradient-penalty", "width": 32, "draws": 600}
-        return _numbers(estimate(*sides, steps=40, observer=Trained(trained), couplings=False, **how))
+        return _numbers(estimate(*sides, steps=10, observer=Trained(trained), couplings=False, **how))
 
     same(work)
     steps = {"cones", "elliptic-cones", "groupsort-bjorck", "relu-bjorck", "gradient-penalty"}
