@@ -1,7 +1,6 @@
 """``estimate``: from two sources to bounds for the Wasserstein-1 distance between them."""
 
 import math
-from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -10,44 +9,29 @@ from typing import Any
 import torch
 
 from wdist.bounds.confidence import resolve
-from wdist.bounds.digits import per_cent
 from wdist.checkpoints.checkpoint import now
-from wdist.data.measure import ENOUGH_HELD_OUT
 from wdist.data.memory import give_back_memory
 from wdist.data.pairing import Pair, fingerprint, open_pair
 from wdist.data.rows import gather
 from wdist.distributed.processes import check_same, processes
 from wdist.environment import environment
 from wdist.errors import UsageError
-from wdist.estimation.blocks import LEAST_GROUPS, BlockPlan, Blocks, block_distances, block_plan, rows_for_blocks
+from wdist.estimation import cautions
+from wdist.estimation.blocks import BlockPlan, Blocks, block_distances, block_plan, rows_for_blocks
 from wdist.estimation.critics import FoundCritics
 from wdist.estimation.detection import detect
 from wdist.estimation.divergence import Divergence
 from wdist.estimation.divergence_search import find_divergence
-from wdist.estimation.evaluation import ErrorBudget, averages_folds, diameters, reading_seconds, union_diameter
+from wdist.estimation.evaluation import ErrorBudget, averages_folds, diameters, union_diameter
 from wdist.estimation.folds import find_over_folds, number_of_folds
 from wdist.estimation.noise_floor import NoiseFloor, noise_floor
 from wdist.estimation.options import EstimateOptions
 from wdist.estimation.population_upper import PopulationUpper
 from wdist.estimation.requested import RequestedCritic, mean_difference, requested_critics, without_training
-from wdist.estimation.result import CriticResult, Estimate, TransportBounds
+from wdist.estimation.result import Estimate, TransportBounds
 from wdist.estimation.run import Run
-from wdist.estimation.semi_discrete import (
-    GROUPS,
-    LEAST_DRAWS,
-    SemiDiscrete,
-    SemiDiscretePlan,
-    drawn_against_samples,
-    semi_discrete_bounds,
-    semi_discrete_plan,
-)
-from wdist.estimation.transport_bounds import (
-    memory_warnings,
-    most_provable,
-    population_upper,
-    population_upper_is_planned,
-    transport_bounds,
-)
+from wdist.estimation.semi_discrete import GROUPS, SemiDiscrete, SemiDiscretePlan, semi_discrete_bounds, semi_discrete_plan
+from wdist.estimation.transport_bounds import memory_warnings, population_upper, population_upper_is_planned, transport_bounds
 from wdist.training.budget import Budget
 from wdist.training.observer import Observer, SamplesBounded
 from wdist.transport.blocks import tree_seconds
@@ -57,8 +41,6 @@ from wdist.transport.samples import expected_seconds
 _PREVIEW_ROWS = 1000
 _WITH_FLOOR = ("estimate", "synthetic")
 """Commands that show a noise floor; a comparison computes its own."""
-_READING_SHARE = 1 / 2
-"""Fraction of the time planned for the upper bound for the populations that reading the samples may take."""
 _GRACE = 3.0
 """Seconds by which a stage may exceed its planned time."""
 _DRAWN_SHARE = 4
@@ -91,7 +73,7 @@ def run_estimate(
         run = replace(run, options=_settled(run.options, pair, command))
         requested = requested_critics(run.options, pair)
         untrained = without_training(requested, run.options, pair)
-        slow = list(_slow_reading(pair, run))
+        slow = list(cautions.slow_reading(pair, run))
         errors = _divide_errors(requested, untrained, pair, run, transport_of_all=not slow)
         bounds = _bound_samples(pair, errors, run)
         searching = run if bounds.coupling is None else replace(run, ceiling=bounds.coupling.cost)
@@ -106,7 +88,12 @@ def run_estimate(
         block = None if plan is None else _measure_blocks(pair, plan, errors, run)
         semi_discrete = None if drawn is None else _bound_to_distribution(pair, drawn, errors, run)
         floor = _noise_floor(pair, run) if command in _WITH_FLOOR else None
-        missing = (*slow, *_no_population_upper(bounds, errors, run), *_no_blocks(pair, plan, block, run), *_few_draws(pair, run))
+        missing = (
+            *slow,
+            *cautions.no_population_upper(bounds, errors, run),
+            *cautions.no_blocks(pair, plan, block, run),
+            *cautions.few_draws(pair, run),
+        )
         found = replace(found, left_out=(*found.left_out, *missing))
         divergence = _bound_divergence(pair, found, bounds, errors, run)
         estimate = _as_estimate(pair, bounds, found, errors, run, truth=truth, command=command)
@@ -155,19 +142,6 @@ def _settled(options: EstimateOptions, pair: Pair, command: str) -> EstimateOpti
     if pair.identical:  # the answer is known in advance
         return replace(options, budget=Budget(steps=1), repeats=1, folds=None)
     return replace(options, folds=number_of_folds(pair, options, command))
-
-
-def _slow_reading(pair: Pair, run: Run) -> Iterator[str]:
-    """Warns if reading all samples of a stream takes too long for an upper bound for the populations."""
-    if math.isinf(run.most_population_seconds) or not run.options.couplings:
-        return
-    if pair.a.streamed or pair.b.streamed:
-        reading = processes().from_first("time of reading", partial(reading_seconds, pair))
-        if reading > _READING_SHARE * run.most_population_seconds:
-            yield (
-                f"reading all samples takes about {reading:,.2g} s, too long for the {run.most_population_seconds:,.3g} s planned "
-                "for an upper bound for the populations, so none is computed; give a longer --budget"
-            )
 
 
 def _divide_errors(
@@ -369,40 +343,6 @@ def _bound_divergence(pair: Pair, found: FoundCritics, bounds: TransportBounds, 
     return processes().from_first("a divergence", partial(find_divergence, pair, found.results, bounds, errors, run))
 
 
-def _no_population_upper(bounds: TransportBounds, errors: ErrorBudget, run: Run) -> Iterator[str]:
-    if bounds.unvaried:
-        yield (
-            "all parts of the samples are equally far apart, which says nothing about values that were not drawn, so there is no "
-            "upper bound for the populations; state the range of stored values in the addresses, such as ?stored=0:1"
-        )
-    elif errors.upper_bound and bounds.population_upper is None and run.limit is not None and not run.interruption.requested:
-        yield (
-            f"transport between independent blocks took longer than the {run.most_population_seconds:,.3g} s planned for it, so "
-            "there is no upper bound for the populations; give a longer --budget"
-        )
-
-
-def _no_blocks(pair: Pair, plan: BlockPlan | None, block: Blocks | None, run: Run) -> Iterator[str]:
-    if plan is not None and block is None and not run.interruption.requested:
-        late = "" if run.limit is None else "transport between them took longer than planned (give a longer --budget), or "
-        yield (
-            f"the distance between blocks of {plan.size} samples is left out: {late}all blocks are equally far apart, which says "
-            "nothing about values that were not drawn"
-        )
-    if plan is None and run.options.blocks and not pair.identical:
-        needed, fewest = 2 * LEAST_GROUPS * run.options.blocks, min(rows.count for rows in rows_for_blocks(pair))
-        yield f"--blocks {run.options.blocks} needs at least {needed:,} samples of each side, not {fewest:,}; give smaller blocks"
-
-
-def _few_draws(pair: Pair, run: Run) -> Iterator[str]:
-    draws = run.options.draws
-    if run.options.couplings and drawn_against_samples(pair) and draws is not None and draws < LEAST_DRAWS:
-        yield (
-            f"--draws {draws} is too few to bound W1 from the samples of A to the distribution of B (the level reference); "
-            f"give at least {LEAST_DRAWS}"
-        )
-
-
 def _as_estimate(
     pair: Pair, bounds: TransportBounds, found: FoundCritics, errors: ErrorBudget, run: Run, *, truth: float | None, command: str
 ) -> Estimate:
@@ -428,11 +368,11 @@ def _as_estimate(
         preview=_preview(pair),
         warnings=(
             *pair.warnings,
-            *_few_held_out(main, errors, command),
-            *_no_upper_bound(pair, bounds, run),
-            *_unproved(pair, bounds),
+            *cautions.few_held_out(main, errors, command),
+            *cautions.no_upper_bound(pair, bounds, run),
+            *cautions.unproved(pair, bounds),
             *memory_warnings(pair),
-            *_contradictions(results),
+            *cautions.contradictions(results),
             *found.left_out,
         ),
         interrupted=run.interruption.requested,
@@ -449,46 +389,6 @@ def _as_estimate(
 def _same_samples(pair: Pair) -> bool:
     """Whether both sides hold the same rows; such rows are not independent draws from two distributions."""
     return pair.a.digest is not None and pair.a.digest == pair.b.digest
-
-
-def _no_upper_bound(pair: Pair, bounds: TransportBounds, run: Run) -> Iterator[str]:
-    if run.options.couplings and bounds.coupling is None and (pair.a.digest is not None or pair.b.digest is not None):
-        n, m = pair.a.everything.count, pair.b.everything.count
-        planned = run.transport_seconds if math.isinf(run.most_transport_seconds) else run.most_transport_seconds
-        yield (
-            f"coupling {n:,} and {m:,} samples would take far longer than the {planned:.3g} seconds planned for it, "
-            f"so there is no upper bound; give a longer --budget, or fewer samples"
-        )
-
-
-def _unproved(pair: Pair, bounds: TransportBounds) -> Iterator[str]:
-    if not bounds.kept:
-        n, m = pair.a.everything.count, pair.b.everything.count
-        yield (
-            f"the coupling of {n:,} and {m:,} samples is too large to be kept, so a saved proof leaves out its upper bounds; "
-            f"to prove them again, give at most {most_provable(pair):,} samples in total, for example with ?limit="
-        )
-
-
-def _few_held_out(main: CriticResult, errors: ErrorBudget, command: str) -> Iterator[str]:
-    sides = ("rows", "recombined rows") if command == "dependence" else ("samples of A", "samples of B")
-    counts = dict(zip(sides, (main.population.n_a, main.population.n_b), strict=True))
-    few = [f"{count} {side}" for side, count in counts.items() if count < ENOUGH_HELD_OUT]
-    if errors.method == "welch" and few:
-        yield (
-            f"only {' and '.join(few)} were held out; the bound for the populations relies on the normal approximation of their "
-            f"means and may be wrong more often than stated; give more samples"
-        )
-
-
-def _contradictions(results: Sequence[CriticResult]) -> Iterator[str]:
-    wrong = next((result for result in results if result.population.contradictory), None)
-    if wrong is not None:
-        yield (
-            f"the bounds for the populations ({wrong.name}) exclude each other, so one of them is wrong; at "
-            f"{per_cent(wrong.population.confidence)} confidence that is rare, but possible; more samples, or another --seed for "
-            f"the split, would show which one"
-        )
 
 
 def _preview(pair: Pair) -> tuple[torch.Tensor, torch.Tensor] | None:
