@@ -63,6 +63,13 @@ class Work:
     levels: int | None = None
     """Levels of the tree if there is no time for all of them."""
 
+    @property
+    def method(self) -> str:
+        """The coupling in words."""
+        tree = "a tree of halves" if self.levels is None else f"a tree of halves with {self.levels} levels, for lack of time"
+        rounds = "1 round" if self.rounds == 1 else f"{self.rounds} rounds"
+        return tree + (f", improved in {rounds} by blocks of {self.size}" if self.rounds else "")
+
 
 def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
     """The sizes that time and memory allow, from the counts alone; None if even a tree would take too long.
@@ -126,7 +133,8 @@ def block_coupling(
         torch.from_numpy(random.permutation(side.count)) if work.parts > 1 and isinstance(side, ResidentRows) else None
         for side in (a, b)
     ]
-    costs, entries, began = [], {"rows": [], "columns": [], "mass": []}, now()  # type: ignore[var-annotated]
+    costs, began = [], now()
+    entries: dict[str, list[np.ndarray]] = {"rows": [], "columns": [], "mass": []}
     for part in range(work.parts):
         if math.isfinite(most_seconds) and part and processes().decided(now() - began) * work.parts / part > most_seconds:
             return None
@@ -145,12 +153,9 @@ def block_coupling(
             entries["columns"].append(columns[plan.columns])
             entries["mass"].append(plan.mass / work.parts)
         del x, y, plan  # free the memory before the next part is read
-    rounds = "1 round" if work.rounds == 1 else f"{work.rounds} rounds"
-    tree = "a tree of halves" if work.levels is None else f"a tree of halves with {work.levels} levels, for lack of time"
-    method = tree + (f", improved in {rounds} by blocks of {work.size}" if work.rounds else "")
     # One array after another, so that not all entries are in memory twice.
     whole = Plan(**{name: np.concatenate(entries.pop(name)) for name in list(entries)}) if effort.keep_plan else None
-    return Coupling(cost=math.fsum(costs) * (1 + 1e-12), exact=False, method=method, plan=whole)
+    return Coupling(cost=math.fsum(costs) * (1 + 1e-12), exact=False, method=work.method, plan=whole)
 
 
 def _members(n: int, k: int, parts: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median_high
 from typing import Any
 
 import torch
@@ -91,7 +92,7 @@ class LocalConstants:
     def median(self) -> float | None:
         """Median of the upper bounds; None if a ball has none."""
         known = [each for each in self.uppers if each is not None]
-        return sorted(known)[len(known) // 2] if len(known) == self.count else None
+        return median_high(known) if len(known) == self.count else None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -171,10 +172,7 @@ def run_lipschitz(
     upper: LipschitzUpper | None = None
     if network is not None:
         tell("proving upper bounds")
-        try:
-            upper = lipschitz_upper(network, options.metric)
-        except CertificateError as error:
-            obstacle = str(error)
+        upper, obstacle = _proved(network, options.metric)
     with explained_as(f"{name} cannot be evaluated", "correct the shape of a sample"):
         tell("searching for large slopes")
         module = in_batches(module, shape)
@@ -239,6 +237,14 @@ def _read(
             failure = failure or error
     assert failure is not None
     raise failure
+
+
+def _proved(network: Network, metric: GroundMetric) -> tuple[LipschitzUpper | None, str | None]:
+    """The upper bound, or else the reason why there is none."""
+    try:
+        return lipschitz_upper(network, metric), None
+    except CertificateError as error:
+        return None, str(error)
 
 
 def _shapes(
