@@ -67,21 +67,15 @@ def open_columnar(address: Address, *, cache: bool = False, counted: bool = True
     """
     check_no_key(address)
     name, folder = address.location, address.path.is_dir()
-    datasets, arrow = library("pyarrow.dataset"), library("pyarrow")
+    arrow = library("pyarrow")
     kind = "parquet" if folder else FORMATS[address.suffix]
     fault = f"{name} is damaged, cut short, or not a {'folder of parquet files' if folder else f'{kind} file'}"
     reading = partial(explained_as, fault, "save it again")
     version: AbstractContextManager[None] = nullcontext() if folder else FileVersion.of(address.path, name).reading()
     with reading(), version:
-        if _is_arrow_stream(address.path):
-            dataset = datasets.dataset(library("pyarrow.ipc").open_stream(arrow.memory_map(str(address.path))).read_all())
-        else:
-            dataset = datasets.dataset(address.path, format=kind, partitioning="hive" if folder else None)
-        names = dataset.schema.names
-        chosen = chosen_columns(address, names if len(set(names)) == len(names) else None, len(names))
-        fields = [dataset.schema.field(k) for k in (range(len(dataset.schema)) if chosen is None else chosen)]
-        forced = categories(address, [field.name for field in fields])
-        named = named_option(address) is not False
+        dataset = _dataset(address.path, kind)
+        fields = _fields(dataset.schema, address)
+        forced, named = categories(address, [field.name for field in fields]), named_option(address) is not False
         columns = [_column(field, k, name, arrow, category=k in forced, named=named) for k, field in enumerate(fields)]
         coder = Coder(columns)
 
@@ -104,12 +98,23 @@ def open_columnar(address: Address, *, cache: bool = False, counted: bool = True
     return stored_table(groups, coder, coder.columns(name), name, rows_together=groups.largest, identity=groups.identity)
 
 
-def _is_arrow_stream(path: Path) -> bool:
-    """Whether a file holds a stream of record batches without the footer of an Arrow file, as Hugging Face's datasets save them."""
+def _dataset(path: Path, kind: str) -> Any:
+    """Opens a file or a folder with pyarrow; Hugging Face's datasets are Arrow files without a footer, streams of batches."""
+    datasets = library("pyarrow.dataset")
     if path.is_dir():
-        return False
+        return datasets.dataset(path, format=kind, partitioning="hive")
     with path.open("rb") as file:
-        return file.read(len(_CONTINUATION)) == _CONTINUATION
+        streamed = file.read(len(_CONTINUATION)) == _CONTINUATION
+    if not streamed:
+        return datasets.dataset(path, format=kind)
+    return datasets.dataset(library("pyarrow.ipc").open_stream(library("pyarrow").memory_map(str(path))).read_all())
+
+
+def _fields(schema: Any, address: Address) -> list[Any]:
+    """The fields of the wanted columns, in the requested order."""
+    names = schema.names
+    chosen = chosen_columns(address, names if len(set(names)) == len(names) else None, len(names))
+    return [schema.field(k) for k in (range(len(names)) if chosen is None else chosen)]
 
 
 def _count(coder: Coder, groups: "RowGroups", address: str | None) -> None:
