@@ -246,16 +246,7 @@ def judge(
     sides = ((pair.a, all_a), (pair.b, all_b))
     held_a, held_b = (part_of(frozen, measure.held_out, measure, found) for measure, found in sides)
     seen_a, seen_b = (part_of(frozen, measure.training_rows or measure.validation, measure, found) for measure, found in sides)
-    rounding, held_out_value = (held_a.rounding + held_b.rounding) / K, dual_value(held_a, held_b)
-    largest = 2 * max(held_a.rounding, held_b.rounding) / K
-    range_a, range_b = (_widened(diameter, largest) for diameter in diameters(pair.a.info, pair.b.info, certificate.metric))
-    held_out = HeldOut(
-        a=held_a.values / K,
-        b=held_b.values / K,
-        rounding=rounding,
-        ranges=(range_a, range_b),
-        apart=_widened(union_diameter(pair, certificate.metric), rounding),
-    )
+    held_out_value, held_out = dual_value(held_a, held_b), _held_out(held_a, held_b, pair, certificate)
     lower = lower_confidence_bound(
         held_out.a, held_out.b, alpha=errors.alpha, method=errors.method, ranges=held_out.ranges, apart=held_out.apart
     )
@@ -268,7 +259,7 @@ def judge(
         ),
         population=PopulationBound(
             estimate=held_out_value / K,
-            lower=_with_margin(lower, rounding, margin),
+            lower=_with_margin(lower, held_out.rounding, margin),
             confidence=errors.confidence,
             jointly_with=errors.bounds,
             method=errors.method,
@@ -280,6 +271,15 @@ def judge(
         held_out=held_out,
         potential=_potential(frozen, K, pair, (all_a, all_b), certificate.metric),
     )
+
+
+def _held_out(a: Potentials, b: Potentials, pair: Pair, certificate: Certificate) -> HeldOut:
+    """Values divided by the certificate, with the ranges that the supports imply, rounding included."""
+    K, metric = certificate.lipschitz_bound, certificate.metric
+    rounding, largest = (a.rounding + b.rounding) / K, 2 * max(a.rounding, b.rounding) / K
+    range_a, range_b = (_widened(diameter, largest) for diameter in diameters(pair.a.info, pair.b.info, metric))
+    apart = _widened(union_diameter(pair, metric), rounding)
+    return HeldOut(a=a.values / K, b=b.values / K, rounding=rounding, ranges=(range_a, range_b), apart=apart)
 
 
 def _with_margin(lower: float, rounding: float, margin: Margin) -> float:
