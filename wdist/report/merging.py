@@ -22,7 +22,7 @@ def merged(paths: Sequence[str | Path]) -> Comparison | StudyResult:
         SourceError: a file holds no shard.
         UsageError: the shards belong to different runs, or one is missing or given twice.
     """
-    shards = [_read(Path(path)) for path in paths]
+    shards: list[Any] = [_read(Path(path)) for path in paths]
     if not shards:
         raise UsageError("there is nothing to merge; give the documents of all shards of a run")
     first = shards[0]
@@ -37,11 +37,7 @@ def merged(paths: Sequence[str | Path]) -> Comparison | StudyResult:
     missing = sorted(set(range(first.of)) - set(numbers))
     if missing:
         raise UsageError(f"shard {missing[0] + 1}/{first.of} is missing; give the documents of all {first.of}")
-    return _put_together(sorted(shards, key=lambda shard: shard.number))
-
-
-def _put_together(shards: Sequence[Any]) -> Comparison | StudyResult:
-    first = shards[0]
+    shards.sort(key=lambda shard: shard.number)
     if isinstance(first, ComparisonShard):
         from wdist.comparison.compare import comparison_of
 

@@ -86,7 +86,8 @@ def margin_constants(classifier: Classifier, metric: GroundMetric) -> MarginCons
 def _of_layers(classifier: FrozenClassifier, metric: GroundMetric) -> tuple[Tensor, str]:
     """The smaller constant of two chains of norms for each pair, and the chain whose largest constant is smaller."""
     body = classifier.layers[:-1]
-    euclidean = _euclidean_body(classifier, metric)
+    from_metric = math.nextafter(math.sqrt(classifier.dim), math.inf) if metric == LINF else 1.0
+    euclidean = product_above(from_metric, *(bound.bound for bound in classifier.bounds[:-1]))
     maximum = product_above(1.0, *(layer.maximum(math.inf if i else metric.p).bound for i, layer in enumerate(body)))
     chains = {
         "Euclidean norms throughout": _scaled(_differences(classifier, 2.0), euclidean),
@@ -94,12 +95,6 @@ def _of_layers(classifier: FrozenClassifier, metric: GroundMetric) -> tuple[Tens
     }
     proof = min(chains, key=lambda chain: float(chains[chain].max()))
     return torch.stack(list(chains.values())).amin(0), proof
-
-
-def _euclidean_body(classifier: FrozenClassifier, metric: GroundMetric) -> float:
-    """Bound of all layers but the last, from the metric to the Euclidean norm."""
-    from_metric = math.nextafter(math.sqrt(classifier.dim), math.inf) if metric == LINF else 1.0
-    return product_above(from_metric, *(bound.bound for bound in classifier.bounds[:-1]))
 
 
 def _differences(classifier: FrozenClassifier, q: float) -> Tensor:

@@ -116,7 +116,9 @@ class ClassifierNetwork(DenseCritic):
             if position:
                 layers.append(self.between[position - 1].freeze())
             factor = self.scale if layer is self.linear[-1] else 1.0
-            layers.append(Affine(weight=factor * _plain(layer), bias=factor * layer.bias.detach().double().cpu()))
+            # A regulariser leaves the trained weight itself, so that the function stays the same.
+            weight = layer.exact_weight if isinstance(layer, ParsevalLinear) else layer.plain_weight()
+            layers.append(Affine(weight=factor * weight, bias=factor * layer.bias.detach().double().cpu()))
         return FrozenClassifier(layers, dim=self.linear[0].inputs)
 
 
@@ -127,11 +129,6 @@ def start_as_usual(layers: Sequence[LipschitzLinear], generator: torch.Generator
         bound = layer.inputs**-0.5
         for parameter in (layer.weight, layer.bias):
             parameter.copy_(torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator))
-
-
-def _plain(layer: LipschitzLinear) -> Tensor:
-    """The weight for the frozen classifier; with a regulariser, the trained weight itself, so that the function stays the same."""
-    return layer.exact_weight if isinstance(layer, ParsevalLinear) else layer.plain_weight()
 
 
 def train_classifier(
@@ -222,19 +219,14 @@ class _Objective:
             x = self._attacked(x, labels, settings.adversary)
         if settings.jacobian:
             x = x.requires_grad_()
-        logits = self.network(x)
-        loss = self._loss(logits, labels)
+        logits, kappa = self.network(x), settings.kappa
+        loss = nn.functional.cross_entropy(logits, labels) if kappa is None else hinge_loss(logits, labels, kappa=kappa)
         if settings.jacobian:
             loss = loss + settings.jacobian * self._jacobian(x, logits).mean()
         if settings.weight_decay:
             squares = torch.stack([matrix.square().sum() for matrix in self._matrices])
             loss = loss + 0.5 * settings.weight_decay * squares.sum()
         return loss
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if self.settings.kappa is None:
-            return nn.functional.cross_entropy(logits, labels)
-        return hinge_loss(logits, labels, kappa=self.settings.kappa)
 
     def _attacked(self, x: Tensor, labels: Tensor, adversary: Adversary) -> Tensor:
         loss = _negative_cross_entropy if self.settings.kappa is None else margin
