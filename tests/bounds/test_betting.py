@@ -65,7 +65,7 @@ def test_it_is_wrong_no_more_often_than_it_states(counts, kind, apart):
     assert sum(bound > truth for bound in bounds) <= allowed(runs, alpha)
 
 
-@pytest.mark.parametrize("counts", [(30, 30), (170, 100)], ids=str)
+@pytest.mark.parametrize("counts", [(30, 30), (41, 40), (73, 219), (170, 100)], ids=str)
 @pytest.mark.parametrize("orders", [(1, 1), (-1, 1)], ids=["both ascending", "one descending"])
 def test_sorted_files_do_not_make_it_wrong_more_often(counts, orders):
     """In file order, nearly all bounds would be wrong if one file ascends and the other descends."""

@@ -39,7 +39,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wdist.bounds.betting import lower_mean
+from wdist.bounds.betting import interspersed, lower_mean
 from wdist.bounds.confidence import bounded_differences, student_upper
 from wdist.bounds.mean_difference import all_equal, mean_contrast
 from wdist.checkpoints.checkpoint import now
@@ -154,8 +154,7 @@ def upper_from_costs(costs: np.ndarray, bound: str, alpha: float, support: Suppo
     diameter = support.diameter * (1 + slack)
     if bound == MCDIARMID:
         return (float(costs[0]) + bounded_differences(support.n, support.m, diameter, alpha)) * (1 + slack)
-    # Blocks of streams are consecutive rows of files that may be sorted.
-    costs = costs[np.random.default_rng(len(costs)).permutation(len(costs))]
+    costs = interspersed(costs)  # blocks of streams are consecutive rows of files that may be sorted
     return -lower_mean(-costs, np.full(len(costs), -diameter), alpha, diameter) * (1 + slack)
 
 
