@@ -337,6 +337,27 @@ def test_a_reader_that_goes_away_is_no_error_and_the_file_is_still_written(tmp_p
     assert (tmp_path / "result.json").exists()
 
 
+def test_progress_whose_reader_goes_away_ends_neither_the_run_nor_its_file(tmp_path):
+    """As with ``2>&1 | head -3``."""
+    for name in ("a.npy", "b.npy"):
+        np.save(tmp_path / name, np.random.default_rng(ord(name[0])).normal(size=(60, 2)))
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = ("estimate", "a.npy", "b.npy", "--critic", "mean-difference", "-o", "result.json")
+    process = subprocess.run(
+        [sys.executable, "-m", "wdist", *words],
+        stdout=writer,
+        stderr=writer,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert process.returncode == 0
+    assert (tmp_path / "result.json").exists()
+
+
 def test_a_terminal_that_knows_no_unicode_still_shows_the_result(tmp_path):
     process = subprocess.run(
         _program(tmp_path, *estimate_words("--quiet")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -17,16 +18,31 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 
-class _StreamConsole(SafeConsole):
+class _ResultConsole(SafeConsole):
     """A console that lets the command handle a reader who went away (``| head``) instead of ending the process."""
 
     def on_broken_pipe(self) -> None:
         raise
 
 
+class _NotesConsole(SafeConsole):
+    """A console that falls silent when its reader goes away (``2>&1 | head``): the result may still have files to go to."""
+
+    def on_broken_pipe(self) -> None:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Points a stream to the null device, so that neither writing nor flushing its buffer at the end fails."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 def result_console() -> Console:
     """Console on stdout: as wide as the terminal; 80 columns (or ``COLUMNS``) and no colours elsewhere."""
-    return _stream_console(sys.stdout)
+    return _stream_console(_ResultConsole, sys.stdout)
 
 
 def print_result(made: RenderableType) -> None:
@@ -42,13 +58,13 @@ def print_result(made: RenderableType) -> None:
 
 def notes_console() -> Console:
     """Console on stderr, likewise."""
-    return _stream_console(sys.stderr)
+    return _stream_console(_NotesConsole, sys.stderr)
 
 
-def _stream_console(stream: TextIO) -> Console:
+def _stream_console(kind: type[SafeConsole], stream: TextIO) -> Console:
     columns = os.environ.get("COLUMNS", "")
     width = None if stream.isatty() else int(columns) if columns.isdecimal() and int(columns) > 0 else 80
-    return _StreamConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    return kind(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def complain(sentence: str) -> None:

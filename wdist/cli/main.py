@@ -242,11 +242,9 @@ def _complain(sentence: str, *, of_the_job: bool = False) -> None:
 
 
 def _discard_stdout() -> None:
-    """Points stdout to the null device, so that flushing its buffer does not fail when the interpreter exits."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+    from wdist.cli.console import discard
+
+    discard(sys.stdout)
 
 
 @contextlib.contextmanager
